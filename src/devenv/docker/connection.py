@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import IO, TYPE_CHECKING, Protocol
 
-from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason
+from devenv.docker.endpoint import LAST_BYTES, Endpoint, WayError, reason
 from devenv.lazy_imports import LazyImports
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ with LazyImports():
 
 CONNECT_TIMEOUT = 5.0
 EXIT_GRACE = 1.0  # seconds from the end of a child's output to its exit
-
-
-class WayError(ConnectionError):
-    """The program that connects to the engine failed; the text is its last message."""
 
 
 class Connection(Protocol):

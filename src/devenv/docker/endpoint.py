@@ -137,6 +137,10 @@ def require_address() -> None:
         raise EngineError(message, hint=hint)
 
 
+class WayError(ConnectionError):
+    """The program that connects to the engine failed; the text is its last message."""
+
+
 def reason(printed: str) -> str:
     """The line of a program's stderr with the reason of its failure; empty if there is none.
 

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 import anyio
 
 from devenv.docker.bulk import FIRST_ERROR, Take
-from devenv.docker.connection import CONNECT_TIMEOUT, WayError
-from devenv.docker.endpoint import Endpoint, unreachable
+from devenv.docker.connection import CONNECT_TIMEOUT
+from devenv.docker.endpoint import Endpoint, WayError, unreachable
 from devenv.docker.exchange import Body, Exchange, LostError
 from devenv.docker.http import Client
 from devenv.errors import EngineError

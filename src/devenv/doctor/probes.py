@@ -21,9 +21,8 @@ from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
 from devenv.docker.client import Engine
-from devenv.docker.connection import WayError
 from devenv.docker.context import config_folder
-from devenv.docker.endpoint import Endpoint, resolve, start_command
+from devenv.docker.endpoint import Endpoint, WayError, resolve, start_command
 from devenv.doctor import facts, other_machine, project
 from devenv.doctor import network as routes
 from devenv.doctor.project import SITE, ImageSourcesProbe

@@ -19,8 +19,7 @@ import anyio
 import anyio.to_thread
 
 from devenv.docker import process, ssh_lines
-from devenv.docker.connection import WayError
-from devenv.docker.endpoint import LAST_BYTES, Endpoint, reason, unreachable
+from devenv.docker.endpoint import LAST_BYTES, Endpoint, WayError, reason, unreachable
 from devenv.docker.ssh_lines import SOCKET
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Notice

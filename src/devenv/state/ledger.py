@@ -10,8 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container, Network, ProjectState, Volume, is_anonymous
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict, is_moved, verdict
+
+with LazyImports():  # few ledgers are that old
+    from devenv.state import first_version
 
 VERSION = 2
 WITNESSES = 32  # volumes of others whose times are recorded, to recognize a copied data folder
@@ -188,7 +192,7 @@ def decode(data: dict[str, Any]) -> Ledger:
     """The ledger, also from devenv 0.1. Raises ValueError, TypeError, KeyError."""
     version = data.pop("v")
     if version == 1:
-        return _decode_old(data)
+        return first_version.decode(data)
     if version != VERSION:
         raise ValueError("another version")
     place = Place(**data.pop("place"))
@@ -200,34 +204,3 @@ def decode(data: dict[str, Any]) -> Ledger:
     folders = tuple(Place(**folder) for folder in data.pop("folders", ()))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Ledger(place=place, volumes=volumes, before=before, folders=folders, **fields)
-
-
-def _decode_old(data: Mapping[str, Any]) -> Ledger:
-    """The ledger of devenv 0.1, which recorded names and ids, no times, and of the engine only its address.
-
-    The ids are read by `made`.
-    """
-    before = {*data["before_volumes"]}
-
-    def content(name: str) -> Content:
-        if name in data["restoring"]:
-            return Content.RESTORING
-        return Content.UNSETTLED if name in data["unsettled"] else Content.SETTLED
-
-    return Ledger(
-        project=data["project"],
-        place=Place(os.path.realpath(data["directory"])),
-        engine="",
-        endpoint=data["endpoint"],
-        context=data["context"],
-        began=data["began"],
-        pid=data["pid"],
-        phase=data["phase"],
-        before=tuple((name, "") for name in sorted(before)),
-        volumes=tuple(
-            VolumeRecord(name, content=content(name), is_kept=name in data["keeps"])
-            for name in data["creates"]
-            if name not in before
-        ),
-        anonymous=tuple(data["anonymous"]),
-    )

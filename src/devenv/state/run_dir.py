@@ -28,6 +28,8 @@ with LazyImports():  # every command looks at the records of runs, and few open 
 
     import anyio
 
+    from devenv.state import first_version
+
 STANDINGS = "standings.json"
 ENDED = "ended.json"  # the ledger of the last run, once nothing of it is left
 KEEPER = "keeper.json"
@@ -60,13 +62,13 @@ class Run:
         A folder of devenv 0.1, named after the engine's address, is taken over. Raises StateError if the folder
         cannot be created, or while devenv 0.1 runs.
         """
-        runs, path = runs_folder(), _path(engine, project)
+        runs, path = runs_folder(), run_folder(engine, project)
         with written(path):
-            old = _old(endpoint, project)
+            old = first_version.folder(endpoint, project)
             if os.path.isdir(old) and not os.path.exists(cls(path).ledger):
                 if cls(old).lock.is_held():
                     raise cls(old).lock.up_error()
-                _move(old, path)
+                first_version.move(old, path)
             private_files.private_folder(runs, os.path.basename(path))
             run = cls(path)
             about = json.dumps({"engine": engine, "address": address(endpoint), "project": project})
@@ -80,7 +82,7 @@ class Run:
         for run in cls.folders(project):
             if _facts(run.about).get("address") == address(endpoint):
                 return run
-        return cls(_path(endpoint.host, project))
+        return cls(run_folder(endpoint.host, project))
 
     @classmethod
     def folders(cls, project: str = "") -> Iterator[Run]:
@@ -194,21 +196,21 @@ def ended(run: Run) -> Ledger | None:
 
 def brought_up(run: Run) -> frozenset[str]:
     """The services that the run brought up, if the run is alive or was left running."""
-    with contextlib.suppress(StateError):
-        ledger, last = run.read(), run.last()
-        if ledger is not None and last.get("began") == ledger.began:
-            is_on = ledger.phase == "detached" or run.lock.is_held()
-            return frozenset(last.get("images", ()) if is_on else ())
-    return frozenset()
+    return frozenset(_current(run, "detached").get("images", ()))
 
 
 def forwarded_from(run: Run) -> str:
     """The other machine whose ports the run forwards to this one; empty if it does not."""
+    return str(_current(run).get("forwarded_from", ""))
+
+
+def _current(run: Run, *phases: str) -> dict[str, Any]:
+    """The facts of the last start, if its run is alive or in one of these phases; else empty."""
     with contextlib.suppress(StateError):
         ledger, last = run.read(), run.last()
-        if ledger is not None and last.get("began") == ledger.began and run.lock.is_held():
-            return str(last.get("forwarded_from", ""))
-    return ""
+        if ledger and last.get("began") == ledger.began and (ledger.phase in phases or run.lock.is_held()):
+            return last
+    return {}
 
 
 def is_at(run: Run, host: str) -> bool:
@@ -221,33 +223,13 @@ def address(endpoint: Endpoint) -> str:
     return f"unix://{os.path.realpath(endpoint.socket)}" if endpoint.socket is not None else endpoint.host
 
 
-def _old(endpoint: Endpoint, project: str) -> str:
-    """The folder of devenv 0.1, named after the text of the address, of which one socket has several."""
-    for run in Run.folders(project):
-        with contextlib.suppress(StateError):
-            ledger = run.read()
-            if ledger is not None and not ledger.engine and address(Endpoint(ledger.endpoint)) == address(endpoint):
-                return run.path
-    return _path(endpoint.host, project)
-
-
-def _move(old: str, path: str) -> None:
-    """Move the files of devenv 0.1 to the other folder; files that exist there are kept."""
-    if not os.path.exists(path):
-        os.rename(old, path)
-        return
-    for name in os.listdir(old):
-        if not os.path.lexists(os.path.join(path, name)):
-            os.rename(os.path.join(old, name), os.path.join(path, name))
-    private_files.remove_tree(old)
-
-
 def runs_folder() -> str:
     """The folder with a folder for each run."""
     return os.path.join(state_folder(), "runs")
 
 
-def _path(engine: str, project: str) -> str:
+def run_folder(engine: str, project: str) -> str:
+    """The folder of the run of the project on the engine with that key; it may not exist."""
     key = hashlib.sha256(f"{engine}\0{project}".encode()).hexdigest()[:12]
     return os.path.join(runs_folder(), f"{project}-{key}")
 

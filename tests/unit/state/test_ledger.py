@@ -175,53 +175,6 @@ def test_encoded_and_decoded_are_the_same() -> None:
     assert ledgers.decode(json.loads(json.dumps(ledgers.encode(ledger)))) == ledger
 
 
-# As devenv 0.1 wrote it.
-OLD: dict[str, Any] = {
-    "v": 1,
-    "project": "shop",
-    "directory": "/home/me/shop",
-    "endpoint": "unix:///var/run/docker.sock",
-    "context": None,
-    "began": 1764500000.25,
-    "pid": 4711,
-    "phase": "detached",
-    "before_containers": ["c1"],
-    "before_networks": ["n1"],
-    "before_volumes": ["shop_cache", "0" * 64],
-    "creates": ["shop_data", "shop_cache", "shop_files", "shop_new"],
-    "keeps": ["shop_files"],
-    "restoring": ["shop_data"],
-    "unsettled": ["shop_new"],
-    "anonymous": ["f" * 64],
-}
-
-
-def test_a_ledger_of_devenv_0_1() -> None:
-    """Its names become records without a time, its ids are what existed before; its engine has no key."""
-    ledger = ledgers.decode({**OLD})
-    assert (ledger.project, ledger.directory, ledger.phase, ledger.pid) == ("shop", "/home/me/shop", "detached", 4711)
-    assert (ledger.engine, ledger.endpoint, ledger.context) == ("", "unix:///var/run/docker.sock", None)
-    assert ledger.volumes == (
-        VolumeRecord("shop_data", content=Content.RESTORING),
-        VolumeRecord("shop_files", is_kept=True),
-        VolumeRecord("shop_new", content=Content.UNSETTLED),
-    )
-    assert dict(ledger.before) == {"shop_cache": "", "0" * 64: ""}
-    assert ledger.anonymous == ("f" * 64,)
-    project_state = ProjectState(volumes=(volume("shop_data", "shop"), volume("shop_cache", "shop")))
-    assert [(judgement.volume.name, judgement.verdict) for judgement in ledger.judged(project_state)] == [
-        ("shop_data", VolumeVerdict.LIKELY)
-    ]
-
-
-@pytest.mark.parametrize("field", sorted(OLD.keys() - {"v", "before_containers", "before_networks"}))
-def test_a_ledger_of_devenv_0_1_that_lacks_something(field: str) -> None:
-    """It is not understood, rather than half."""
-    lacking = {key: value for key, value in OLD.items() if key != field}
-    with pytest.raises(KeyError, match=field):
-        ledgers.decode(lacking)
-
-
 def test_ledger_of_a_later_version_is_refused() -> None:
     """Its format is unknown."""
     with pytest.raises(ValueError, match="another version"):

@@ -1,28 +1,25 @@
-"""The folder of one project on one engine: its lock, its ledger, and the search for that of an older devenv."""
+"""The folder of one project on one engine: its lock, and its ledger."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import StateError
-from devenv.model.containers import Container, Network, ProjectState
-from devenv.state import ledger as ledgers
+from devenv.model.containers import Container, Network
 from devenv.state import run_dir
 from devenv.state.home import state_folder
-from devenv.state.identity import Place, Window
+from devenv.state.identity import Window
 from devenv.state.ledger import VolumePolicy
 from devenv.state.run_dir import Run, address, key_of, open_run
-from support.runs import ENDPOINT, KEY, begun, opened
+from support.runs import begun, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -162,105 +159,7 @@ def test_the_last_run_is_remembered() -> None:
         assert run.last() == {}
 
 
-# --- devenv 0.1 -------------------------------------------------------------------------------------------------
-
-OLD: dict[str, Any] = {
-    "v": 1, "project": "p", "directory": "/p", "endpoint": ENDPOINT.host, "context": None, "began": 5.0, "pid": 1,
-    "phase": "detached", "before_containers": ["theirs"], "before_networks": [], "before_volumes": [],
-    "creates": ["p_data"], "keeps": [], "restoring": [], "unsettled": [], "anonymous": [],
-}  # fmt: skip
-
-
-@pytest.fixture
-def old(state_home: Path) -> Path:
-    """The folder of a run of devenv 0.1, which went by the engine's address."""
-    key = hashlib.sha256(f"{ENDPOINT.host}\0p".encode()).hexdigest()[:12]
-    folder = state_home / "runs" / f"p-{key}"
-    folder.mkdir(parents=True, mode=0o700)
-    for part in (state_home, folder.parent, folder):
-        part.chmod(0o700)
-    (folder / "ledger.json").write_text(json.dumps(OLD))
-    (folder / "lock").write_text("1")
-    return folder
-
-
-def mine(name: str, **more: Any) -> Container:
-    """A container with the label of devenv 0.1."""
-    return Container(name, name, "web", "running", ours=False, project="p", is_old=True, **more)
-
-
-def test_the_run_of_devenv_0_1_is_taken_over(old: Path) -> None:
-    """Its folder is renamed for the engine, and its objects stay ours."""
-    assert Run.known(ENDPOINT, "p").path == str(old)
-    run = opened()
-    assert not old.exists()
-    ledger = run.read()
-    assert ledger is not None
-    assert ledger.creates == ("p_data",)
-    holds = run.made.holds
-    assert [holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
-    assert not holds(mine("image", inherits=True))
-    assert not holds(replace(mine("other"), is_old=False))
-
-
-def test_the_run_of_devenv_0_1_by_another_name_of_the_socket(old: Path, tmp_path: Path) -> None:
-    """Its folder is named after the address, which was a link; two paths of one socket are one engine."""
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (old / "ledger.json").write_text(json.dumps({**OLD, "endpoint": f"unix://{tmp_path}/link/docker.sock"}))
-    run = opened(endpoint=Endpoint(f"unix://{tmp_path}/real/docker.sock"))
-    assert run.made.holds(mine("ours"))
-    ledger = run.read()
-    assert ledger is not None
-    assert ledger.creates == ("p_data",)
-    assert not old.exists()
-
-
-def test_the_run_of_devenv_0_1_on_another_engine(old: Path) -> None:
-    """It is not changed."""
-    assert opened(endpoint=Endpoint("tcp://x:1")).read() is None
-    assert old.exists()
-
-
-def test_what_devenv_0_1_left_beside_a_newer_run(old: Path) -> None:
-    """If 0.1 was used again for a while, its remains are taken over once more, and no newer record is lost."""
-    content = (old / "ledger.json").read_text()
-    run = opened()
-    run.remember({"seconds": 1})
-    run.clear()
-    old.mkdir(mode=0o700)
-    (old / "ledger.json").write_text(content)
-    again = opened()
-    ledger = again.read()
-    assert ledger is not None
-    assert (ledger.creates, again.last()["seconds"], old.exists()) == (("p_data",), 1, False)
-    assert again.made.holds(mine("ours"))
-
-
-def test_what_devenv_0_1_created_stays_ours(old: Path) -> None:
-    """They stay ours after the ledger is rewritten: the containers keep their labels until they are replaced."""
-    run = opened()
-    ledger = run.read()
-    assert ledger is not None
-    run.write(taken := ledgers.take_over(ledger, ProjectState(), Place("/p"), KEY))
-    for _ in range(2):
-        again = opened()
-        assert [again.made.holds(mine(name)) for name in ("ours", "theirs")] == [True, False]
-        again.write(replace(taken, phase="detached"))
-    (folder,) = Run.folders("p")
-    assert folder.made.holds(mine("ours"))
-    run.clear()
-    assert not opened().made.holds(mine("ours"))
-
-
-def test_a_devenv_0_1_that_runs_is_not_taken_over(old: Path) -> None:
-    """It holds the lock of its folder; the error names it, and nothing changes."""
-    with Run(str(old)).lock.hold(), pytest.raises(StateError, match=f"already up: devenv runs as pid {os.getpid()}"):
-        opened()
-    assert (old / "ledger.json").exists()
-
-
-def test_an_open_call_survives_the_process(old: Path) -> None:
+def test_an_open_call_survives_the_process() -> None:
     """The next process that opens the run knows what an interrupted call may have created."""
     run = opened()
     window = Window("p", run.made.owner, frozenset({"before"}), {"web": ""}, frozenset())

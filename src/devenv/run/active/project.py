@@ -11,11 +11,12 @@ from devenv.events import Emit, Event, ServiceState
 from devenv.model.containers import Container, ProjectState
 from devenv.model.status import ENDED
 from devenv.run.active.compose_calls import ComposeCalls, CurrentState
+from devenv.run.active.dependents import DependentRestarts
 from devenv.run.active.failures import FailureReporter
 from devenv.run.active.mounted_files import MountedFiles
 from devenv.run.active.observe.observer import Observer
 from devenv.run.active.project_update import ProjectUpdate, bound_rules
-from devenv.run.active.replace import DependentRestarts, ServiceReplacement
+from devenv.run.active.replace import ServiceReplacement
 from devenv.run.active.volumes import RunVolumes, VolumeFills
 from devenv.run.cleanup.kept_logs import KeptLogs
 from devenv.run.desired import DesiredState

@@ -16,6 +16,7 @@ from devenv.errors import EngineError, UsageError
 from devenv.events import Notice, Problem, Rebuilt, Restarted
 from devenv.images.prepare import PreparedImages
 from devenv.model.status import Phase
+from devenv.run.active import dependents
 from devenv.run.active import replace as replacement
 from devenv.state.unfinished import is_cut_off
 from support.active import Active, active
@@ -32,7 +33,7 @@ BUILT = {"build": {"context": "."}, "image": "shop-web"}
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine with one engine, whose state folder is private to the test."""
-    monkeypatch.setattr(replacement, "LOOK_EVERY", 0.005)
+    monkeypatch.setattr(dependents, "LOOK_EVERY", 0.005)
     with Machine(tmp_path).installed() as installed:
         yield installed
 
@@ -414,72 +415,3 @@ async def test_the_next_keeper_starts_what_was_not_started(
             }[moment]()
     await next_keeper(machine, site, web={}, db={})
     assert states(machine) == {"shop-web-1": "running", "shop-db-1": "running"}
-
-
-# --- `restart: true` in `depends_on`, on an engine in memory ---------------------------------------------
-
-
-FOLLOWS = {"condition": "service_healthy", "restart": True}
-CHECKED = {"healthcheck": {"test": ["CMD", "true"]}}
-
-
-def chain(machine: Machine) -> dict[str, int]:
-    """Service -> when its container was started last."""
-    return {name: machine.host.container(f"shop-{name}-1").started for name in ("db", "api", "web")}
-
-
-def restarted(run: Active) -> list[tuple[str, str]]:
-    """The services that were restarted, with the causes."""
-    return [(event.service, event.cause) for event in run.events(Restarted)]
-
-
-async def test_a_chain_is_restarted_nearest_first_once_each_dependency_is_healthy(machine: Machine) -> None:
-    """The database's restart waits for its health check before the API follows."""
-    site = machine.site(
-        "shop", db=CHECKED, api={**CHECKED, "depends_on": {"db": FOLLOWS}}, web={"depends_on": {"api": FOLLOWS}}
-    )
-    async with active(machine, site) as run:
-        await run.up()
-        before = chain(machine)
-        database = machine.host.container("shop-db-1")
-        verbs.set_health(machine.host, database, "starting")
-        run.project.actions.dependents.after(("db",))
-        await anyio.sleep(0.05)
-        assert chain(machine) == before
-        verbs.set_health(machine.host, database, "healthy")
-        await until(lambda: len(restarted(run)) == 2)
-        assert restarted(run) == [("api", "db"), ("web", "db")]
-        after = chain(machine)
-        assert before["db"] == after["db"]
-        assert after["api"] < after["web"]
-
-
-async def test_a_dependency_that_does_not_come_back_restarts_nobody(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The wait is limited to the time that `up` waits for healthy."""
-    site = machine.site("shop", db=CHECKED, api={"depends_on": {"db": FOLLOWS}}, web={})
-    async with active(machine, site) as run:
-        await run.up()
-        before = chain(machine)
-        monkeypatch.setattr(run.project.actions.dependents, "patience", 0.05)
-        verbs.set_health(machine.host, machine.host.container("shop-db-1"), "unhealthy")
-        run.project.actions.dependents.after(("db",))
-        await anyio.sleep(0.1)
-        verbs.set_health(machine.host, machine.host.container("shop-db-1"), "healthy")
-        await anyio.sleep(0.05)
-        assert chain(machine) == before
-
-
-async def test_a_restart_that_fails_is_a_problem_and_ends_the_chain(machine: Machine) -> None:
-    """Services that depend on that service are not restarted."""
-    site = machine.site(
-        "shop", db=CHECKED, api={**CHECKED, "depends_on": {"db": FOLLOWS}}, web={"depends_on": {"api": FOLLOWS}}
-    )
-    async with active(machine, site) as run:
-        await run.up()
-        run.command.faults.on("POST containers/.*/restart", Fails(500, "no such device"))
-        run.project.actions.dependents.after(("db",))
-        await until(lambda: run.events(Problem))
-        assert [problem.service for problem in run.events(Problem)] == ["api"]
-        assert restarted(run) == []

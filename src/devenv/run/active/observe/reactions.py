@@ -21,7 +21,8 @@ from devenv.explain.log_lines import PATTERNS, LevelReader
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Line, ProjectState, line, seconds, unix_time
 from devenv.model.status import BUSY_FOR, LONG, Phase, Standing
-from devenv.run.active.observe.view import ContainerWatch, Life, ProjectView, Signal
+from devenv.run.active.observe.view import ProjectView, Signal
+from devenv.run.active.observe.watch import ContainerWatch, Life
 from devenv.run.active.phases import held_up, optional, reminder
 from devenv.sync.code_health import CodeWatch
 

@@ -28,7 +28,8 @@ from devenv.run.active.observe.reactions import (
     ServedContainers,
     WaitReports,
 )
-from devenv.run.active.observe.view import ContainerWatch, ProjectView, Signal
+from devenv.run.active.observe.view import ProjectView, Signal
+from devenv.run.active.observe.watch import ContainerWatch
 from support.engine import MemoryEngine, MemoryHost
 from support.memory import verbs
 from support.memory.played import placed
