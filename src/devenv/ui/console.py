@@ -18,6 +18,7 @@ from devenv.model.containers import Line, bare
 from devenv.model.status import BAD, GOOD
 from devenv.ui import cells
 from devenv.ui.hints import ProjectOptions
+from devenv.ui.reminder import Reminder
 from devenv.ui.writer import Painted, Piece, Writer, dumped, is_terminal
 
 with LazyImports():  # most commands print an answer and have no events
@@ -25,7 +26,7 @@ with LazyImports():  # most commands print an answer and have no events
     import shutil
 
     from devenv import events as e
-    from devenv.ui import drawing, prefixes, reminder, text
+    from devenv.ui import drawing, prefixes, text
 
 CHATTY = ("build", "save", "load", "layers", "doctor")  # steps with too many details for lines of their own
 PRINTED = ("line", "error", "output", "message")  # fields with output of programs
@@ -52,14 +53,11 @@ class Console(Writer):
         self._shown: dict[str, set[str]] = {}  # by service: the lines about it since its last start
         self._bursts: dict[str, text.Burst] = {}  # of syncs, by service
         self._due: dict[str, text.Burst] = {}  # bursts that have no line yet
+        self._reminder = Reminder(self.line)
 
     @functools.cached_property
     def _prefixes(self) -> prefixes.Prefixes:
         return prefixes.Prefixes()
-
-    @functools.cached_property
-    def _reminder(self) -> reminder.Reminder:
-        return reminder.Reminder(self.line)
 
     @property
     def is_live(self) -> bool:
@@ -180,21 +178,10 @@ class Console(Writer):
             self._reminder.end()
         if isinstance(event, e.ServiceState):
             self._show_awaited()
-        if (line := text.plain(event)) is not None and not self._is_repeated(event, line):
+        if (line := text.plain(event)) is not None and not _is_repeated(event, line, self._shown):
             # The terminal has echoed ^C before.
             over = isinstance(event, e.Stopping) and is_terminal(sys.stdout)
             self.line(*_decorated(event, line, self._prefixes.width), over=over)
-
-    def _is_repeated(self, event: e.Event, line: str) -> bool:
-        """Whether the line was shown for an earlier start of a service that restarts again and again."""
-        if not isinstance(event, e.ServiceState):
-            return False
-        shown = self._shown.setdefault(event.service, set())
-        if event.state not in ("starting", "restarting"):
-            shown.clear()
-        is_repeated = line in shown
-        shown.add(line)
-        return is_repeated
 
     def _show_sync(self, event: e.Synced) -> None:
         """Show a sync; if many follow each other quickly during a run, count them and show one line at the end."""
@@ -241,6 +228,18 @@ class Console(Writer):
 def _fields(event: e.Event, at: float | None = None) -> dict[str, Any]:
     fields = event.document(time.time() if at is None else at)
     return fields | {key: _bare(fields[key]) for key in PRINTED if key in fields}
+
+
+def _is_repeated(event: e.Event, line: str, shown_by: dict[str, set[str]]) -> bool:
+    """Whether the line was shown for an earlier start of a service that restarts again and again; it is added."""
+    if not isinstance(event, e.ServiceState):
+        return False
+    shown = shown_by.setdefault(event.service, set())
+    if event.state not in ("starting", "restarting"):
+        shown.clear()
+    is_repeated = line in shown
+    shown.add(line)
+    return is_repeated
 
 
 def _bare(text: str) -> str:
