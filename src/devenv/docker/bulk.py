@@ -38,10 +38,8 @@ def download(connection: socket.socket, head: h11.Request, take: Take, *, idle: 
     """
 
     def pass_on(piece: memoryview) -> None:
-        try:
+        with _own_errors():
             take(piece)
-        except Exception as error:
-            raise OwnError(error) from error
 
     connection.settimeout(idle)
     http = h11.Connection(h11.CLIENT)
@@ -89,11 +87,16 @@ def upload(connection: socket.socket, head: h11.Request, pieces: Generator[bytes
 
 def _own(pieces: Generator[bytes]) -> Iterator[bytes]:
     """The pieces that are not empty. Raises OwnError."""
-    with contextlib.closing(pieces):
-        try:
-            yield from filter(None, pieces)
-        except Exception as error:
-            raise OwnError(error) from error
+    with contextlib.closing(pieces), _own_errors():
+        yield from filter(None, pieces)
+
+
+@contextlib.contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise OwnError(error) from error
 
 
 def _next(connection: socket.socket, http: h11.Connection) -> object:

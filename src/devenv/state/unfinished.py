@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from devenv import private_files
 from devenv.docker import process
@@ -21,12 +22,8 @@ def replacing(run: Run, containers: Iterable[Container] = ()) -> Iterator[None]:
     After an error, the record stays, too, but does not name the containers: what happened to them was reported.
     """
     _write(run, REPLACING, dict.fromkeys((c.id for c in containers), ""))
-    try:
+    with _unless_cut_off(lambda: _remove(run, REPLACING), lambda: _write(run, REPLACING, {})):
         yield
-    except Exception:
-        _write(run, REPLACING, {})
-        raise
-    _remove(run, REPLACING)
 
 
 @contextlib.contextmanager
@@ -38,12 +35,20 @@ def restarting(run: Run, containers: Iterable[Container], *, again: bool) -> Ite
     """
     before = {c.id: c.started_at if again else "" for c in containers}
     _write(run, RESTARTING, _read(run, RESTARTING) | before)
+    end = functools.partial(_end_restarts, run, before)
+    with _unless_cut_off(end, end):
+        yield
+
+
+@contextlib.contextmanager
+def _unless_cut_off(done: Callable[[], None], failed: Callable[[], None]) -> Iterator[None]:
+    """Call `done` after the block, or `failed` after an error; neither if the block is cancelled."""
     try:
         yield
     except Exception:
-        _end_restarts(run, before)
+        failed()
         raise
-    _end_restarts(run, before)
+    done()
 
 
 def is_cut_off(run: Run) -> bool:
