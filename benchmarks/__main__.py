@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     report,
+    rows_builds,
     rows_disk,
     rows_edits,
     rows_habits,
@@ -38,6 +39,7 @@ STAGES = (
     ((15, 16, 17), rows_parallel.run),
     ((18,), rows_volumes.run),
     ((19, 20), rows_disk.run),
+    ((21, 22), rows_builds.run),
 )
 ALL = frozenset(row for rows, _ in STAGES for row in rows)
 LIGHT = frozenset({10, 11, 14, 16})  # need neither root nor an engine in memory; half a minute with `--quick`
@@ -46,7 +48,7 @@ LIGHT = frozenset({10, 11, 14, 16})  # need neither root nor an engine in memory
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="devenv beside `docker compose watch`.")
-    parser.add_argument("--rows", type=_rows, help="which of the rows 1 to 20, e.g. 1,3")
+    parser.add_argument("--rows", type=_rows, help="which of the rows 1 to 22, e.g. 1,3")
     parser.add_argument("--rounds", type=int, help="saves in row 1")
     parser.add_argument(
         "--quick", action="store_true", help="only see that rows give figures; by default 10, 11, 14, 16"

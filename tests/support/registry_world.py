@@ -75,8 +75,8 @@ class World:
                 await anyio.sleep_forever()
             if self.passing.get(reference):
                 raise CallError(500, self.passing[reference].pop(0), "pulling")
-            if reference in self.refuse:
-                raise CallError(500, self.refuse[reference], "pulling")
+            if refused := self.refuse.get(reference) or self._refused(reference):
+                raise CallError(500, refused, "pulling")
             for progress in (
                 TransferProgress(),
                 TransferProgress(0, 1),
@@ -91,14 +91,16 @@ class World:
         """The answer of a registry about a manifest."""
         self.asked.append(reference)
         self.shown[reference] = auth
-        if registry(reference) in self.dead:
-            raise CallError(500, "connection refused", "asking")
-        refused = None if reference in self.mirrored else self.refuse.get(reference)
-        if refused is None and reference.startswith(MIRRORS) and reference not in self.mirrored:
-            refused = "manifest unknown"
-        if refused:
+        if refused := self._refused(reference):
             raise CallError(404, refused, "asking")
         return f"sha256:{'2' * 64}"
+
+    def _refused(self, reference: str) -> str | None:
+        if registry(reference) in self.dead:
+            return "connection refused"
+        if reference in self.mirrored:
+            return None
+        return self.refuse.get(reference) or ("manifest unknown" if reference.startswith(MIRRORS) else None)
 
     async def make(self, _: Engine, recipes: Iterable[Recipe], emit: Emit) -> None:
         """Make everything that is requested."""

@@ -82,6 +82,20 @@ def parse(line: str) -> StepBegin | StepOutput | StepEnd | None:
     return StepOutput(match["number"], match["text"], match["at"] is not None)
 
 
+def of_part(line: str, first: int, service: str = "") -> str:
+    """The line of one of several builds that run at the same time: the numbers of its steps are above `first`.
+
+    `service` is added to labels without it: newer versions of Compose leave it out if only one service is built.
+    """
+    match = _LINE.match(line)
+    if match is None:
+        return line
+    rest = line[match.end("number") :]
+    if service and match["label"] and match["label"].split()[0] != service:
+        rest = rest.replace("[", f"[{service} ", 1)
+    return f"#{first + int(match['number'])}{rest}"
+
+
 @dataclass(slots=True)
 class BuildStep:
     """A step of a build, with its label and its line of the Dockerfile."""

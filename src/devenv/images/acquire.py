@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 
@@ -40,22 +40,30 @@ class AcquiredImages:
     `swaps`: a reference as written -> the name of its image on the engine: loaded, from a mirror, or a stand-in.
     `frontends`: a `# syntax=` image that the engine does not have under its own name -> its name there, or None if it
     is not available. Both are empty if every image was present or pulled. `wanted` are all needs, `texts` the
-    Dockerfiles by service.
+    Dockerfiles by service. `available` are the references that the engine has, under their own or another name.
     """
 
     swaps: Mapping[str, str] = field(default_factory=dict)
     frontends: Mapping[str, str | None] = field(default_factory=dict)
     wanted: tuple[Need, ...] = field(default=(), compare=False)
     texts: Mapping[str, DockerfileText] = field(default_factory=dict, compare=False)
+    available: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 async def acquire_images(
-    engine: Engine, project: Project, *, mirrors: Sequence[str], stand_ins: bool, emit: Emit
+    engine: Engine,
+    project: Project,
+    *,
+    mirrors: Sequence[str],
+    stand_ins: bool,
+    emit: Emit,
+    on_images: Callable[[AcquiredImages], object] = lambda _: None,
 ) -> AcquiredImages:
     """Provide all images; those that could not be pulled get stand-ins, if `stand_ins` allows that.
 
-    `mirrors` are entries as written. Raises EngineError that lists every image that is not available, or ConfigError
-    if only the files are wrong; also for a missing Dockerfile, an invalid mirror or an invalid proxy.
+    `mirrors` are entries as written. `on_images` gets the images that the engine has before the first pull, and after
+    each as long as others are being pulled. Raises EngineError that lists every image that is not available, or
+    ConfigError if only the files are wrong; also for a missing Dockerfile, an invalid mirror or an invalid proxy.
     """
     os.environ.update(child_environment())  # all later child processes use the proxies of this machine
     at_mirrors = prefixes(mirrors)
@@ -65,16 +73,31 @@ async def acquire_images(
     _report_present(wanted, present, emit)
     missing = [need for need in wanted if to_pull(need, present)]
     hurry = stand_ins and await _have_stand_ins(engine, missing)
-    mirrored, unpulled = await pull_all(engine, missing, at_mirrors, emit, hurry=hurry)
+    awaited = [*missing]
+
+    def acquired(names: Mapping[str, str], spare: Iterable[str] = ()) -> AcquiredImages:
+        swaps = {reference: name for reference, name in names.items() if name != reference}
+        frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
+        available = frozenset(names) - {need.reference for need in awaited}
+        return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts, available)
+
+    def on_pulled(need: Need, name: str) -> None:
+        awaited.remove(need)
+        names[need.reference] = name
+        if awaited:
+            on_images(acquired(names))
+
+    names = dict(present)
+    if missing:
+        on_images(acquired(names))
+    unpulled = await pull_all(engine, missing, at_mirrors, emit, hurry=hurry, on_pulled=on_pulled)
     spare, failures = _failures(wanted, present, unpulled)
     stood_in = await _stand_ins(project, wanted, present, failures, emit, consent=stand_ins)
     if stood_in:
         await standins.make(engine, stood_in.values(), emit)
-    pulled = {need.reference: need.reference for need in missing if need.reference not in unpulled}
-    names = {**present, **pulled, **mirrored, **{reference: recipe.image for reference, recipe in stood_in.items()}}
-    swaps = {reference: name for reference, name in names.items() if name != reference}
-    frontends = {n.reference: swaps[n.reference] for n in wanted if n.kind == "frontend" and n.reference in swaps}
-    return AcquiredImages(swaps, frontends | dict.fromkeys(spare), wanted, texts)
+    names |= {reference: recipe.image for reference, recipe in stood_in.items()}
+    awaited.clear()
+    return acquired(names, spare)
 
 
 def _report_present(wanted: Iterable[Need], present: Mapping[str, str], emit: Emit) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from devenv.compose.parse import is_image
@@ -18,6 +18,7 @@ from devenv.redact import masked
 DOCKERFILE_FRONTENDS = ("dockerfile", "dockerfile-upstream")  # in any registry
 PATTERN = re.compile(r"\$\{\w+[#%/]")  # a pattern operator in a variable
 LOADED_REGISTRY = "loaded.devenv"
+SERVICE_CONTEXT = "service:"
 PORT_LIMIT = 65536
 _ENTRY = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,9}))?"
@@ -83,6 +84,23 @@ def bases(project: Project, dockerfiles: Mapping[str, DockerfileText], builder: 
         for service in project.services
         if (text := dockerfiles.get(service.name)) and service.build
     }
+
+
+def buildable(
+    project: Project, dockerfiles: Mapping[str, DockerfileText], builder: str, available: Collection[str]
+) -> tuple[str, ...]:
+    """The services whose builds use `available` images only: no missing image, and none that is built here.
+
+    Services that are built from a Git address are left out, since their Dockerfiles are unknown. Raises like `needs`.
+    """
+    return tuple(
+        service.name
+        for service in project.services
+        if (text := dockerfiles.get(service.name))
+        and service.build
+        and not any(value.startswith(SERVICE_CONTEXT) for _, value in service.build.additional_contexts)
+        and all(n.reference in available for n in _of_service(service, text, builder) if n.kind != "service")
+    )
 
 
 def others(project: Project, dockerfiles: Mapping[str, DockerfileText], lacking: Iterable[Need]) -> tuple[str, ...]:

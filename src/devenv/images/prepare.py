@@ -11,12 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
+from functools import partial
 from typing import Any
 
 import anyio
 
 from devenv.compose.run_model import BuildChange
 from devenv.compose.user_config import user_settings
+from devenv.docker.build_progress import MOST_STEPS, of_part
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import BuildError
@@ -25,11 +27,13 @@ from devenv.docker.endpoint import Endpoint
 from devenv.events import Emit, Event, Notice, Step
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
+from devenv.images.acquire import AcquiredImages
 from devenv.images.dockerfile import base_image
 from devenv.images.dockerfile_parser import frontend, instructions, without_syntax
+from devenv.images.early_builds import EarlyBuilds
 from devenv.images.failures import BuildFacts, explain_build, secret_arguments_notice
 from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
-from devenv.images.needs import DockerfileText, Need, bases
+from devenv.images.needs import DockerfileText, Need, bases, buildable
 from devenv.images.standins.build import STAND_IN_LABEL
 from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.lazy_dataclass import dataclass
@@ -79,11 +83,18 @@ class PreparedImages:
 
 
 async def prepare_images(
-    engine: Engine, project: Project, options: ImageOptions, emit: Emit, *, reported: frozenset[Notice] = frozenset()
+    engine: Engine,
+    project: Project,
+    options: ImageOptions,
+    emit: Emit,
+    *,
+    reported: frozenset[Notice] = frozenset(),
+    early: EarlyBuilds | None = None,
 ) -> PreparedImages:
     """Provide every image that the services and their Dockerfiles need, and return the overrides.
 
-    Notices in `reported` are not emitted again.
+    Notices in `reported` are not emitted again. While images are pulled, `early` builds the services whose images the
+    engine has; builds that need settings of this machine wait for all images.
     """
     notices = set(reported)
 
@@ -100,21 +111,38 @@ async def prepare_images(
     for warning in filter(None, (foreign_builder(engine.endpoint) if built else None, *warnings)):
         once(warning)
     mirrors, stand_ins = acquire.mirrors_of(project), options.stand_ins or settings.stand_ins
-    acquired = await acquire.acquire_images(engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=once)
     host_settings = options.host_settings or settings.host_settings
+
+    def offer(so_far: AcquiredImages) -> None:
+        if early is not None and not host_settings:
+            names = buildable(project, so_far.texts, engine.platform, so_far.available)
+            early.offer(names, partial(_prepared, project, so_far, engine.platform, _HostSettings()))
+
+    acquired = await acquire.acquire_images(
+        engine, project, mirrors=mirrors, stand_ins=stand_ins, emit=once, on_images=offer
+    )
+    if early is not None:
+        early.close(buildable(project, acquired.texts, engine.platform, acquired.available))
     host = await _derived(engine, acquired.wanted, acquired.swaps, once) if host_settings else _HostSettings()
-    swaps = {**acquired.swaps, **host.images}
-    used = bases(project, acquired.texts, engine.platform)
-    builds = {}
-    for name, build in built.items():
-        own = {base: swaps[base] for base in used.get(name, ()) if base in swaps}
-        change = BuildChange(own, _arguments(build, host.arguments))
-        builds[name] = await _change(build, acquired.texts.get(name), change, acquired.frontends)
-    if without_frontend := [name for name, build in builds.items() if build.dockerfile is not None]:
+    prepared = await _prepared(project, acquired, engine.platform, host)
+    if without_frontend := [name for name, build in prepared.builds.items() if build.dockerfile is not None]:
         why = "the image of `# syntax=` cannot be pulled: the engine's own builder reads the Dockerfile of"
         once(Notice(f"{why} {', '.join(without_frontend)}"))
     environment = await _environments(engine, project, acquired.texts, host)
-    return PreparedImages(swaps, builds, environment, host_settings, acquired.texts, frozenset(notices))
+    return replace(prepared, environment=environment, host_settings=host_settings, reported=frozenset(notices))
+
+
+async def _prepared(project: Project, acquired: AcquiredImages, builder: str, host: _HostSettings) -> PreparedImages:
+    """The overrides of images and builds, as far as the images were acquired."""
+    swaps = {**acquired.swaps, **host.images}
+    used = bases(project, acquired.texts, builder)
+    builds = {}
+    for service in project.services:
+        if (build := service.build) is not None:
+            own = {base: swaps[base] for base in used.get(service.name, ()) if base in swaps}
+            change = BuildChange(own, _arguments(build, host.arguments))
+            builds[service.name] = await _change(build, acquired.texts.get(service.name), change, acquired.frontends)
+    return PreparedImages(swaps, builds, texts=acquired.texts)
 
 
 def _arguments(build: Build, arguments: Mapping[str, str]) -> dict[str, str]:
@@ -196,14 +224,25 @@ async def _change(
 
 
 async def build(
-    compose: Compose, services: Sequence[str], emit: Emit, project: Project, prepared: PreparedImages
+    compose: Compose,
+    services: Sequence[str],
+    emit: Emit,
+    project: Project,
+    prepared: PreparedImages,
+    *,
+    number: int = 0,
 ) -> None:
-    """Build the images of these services of the project.
+    """Build the images of these services of the project; `number` tells apart builds that run at the same time.
 
     Raises like `Compose.build`, with the errors of `explain_build`.
     """
+    service = services[0] if number and len(services) == 1 else ""
+
+    def report(line: str) -> None:
+        emit(Step("build", "detail", of_part(line, MOST_STEPS * number, service) if number else line))
+
     try:
-        await compose.build(services, lambda line: emit(Step("build", "detail", line)))
+        await compose.build(services, report)
     except BuildError as error:
         facts = await anyio.to_thread.run_sync(_facts, error.service, project, prepared)
         raise explain_build(error, facts) from error

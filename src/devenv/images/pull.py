@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import anyio
@@ -25,20 +25,34 @@ SHORT_TIMEOUT = 3.0  # seconds without an answer after which mirrors are asked, 
 MIRROR_TIMEOUT = 10.0  # seconds for a mirror to say whether it has an image
 PAUSES = (1.0, 3.0, 9.0)  # seconds before the next tries after temporary failures
 EVERY = 0.2  # seconds between two progress events of an image
+OnPulled = Callable[[Need, str], object]
 
 
 async def pull_all(
-    engine: Engine, needs: Sequence[Need], mirrors: Sequence[str], emit: Emit, *, hurry: bool = False
-) -> tuple[dict[str, str], dict[str, Failure]]:
-    """Pull each image; return reference -> the mirror's name for the image, and reference -> why it was not pulled.
+    engine: Engine,
+    needs: Sequence[Need],
+    mirrors: Sequence[str],
+    emit: Emit,
+    *,
+    hurry: bool = False,
+    on_pulled: OnPulled = lambda _need, _name: None,
+) -> dict[str, Failure]:
+    """Pull each image; return reference -> why it was not pulled.
 
     Once a registry has answered, a pull may take as long as data arrives; with `hurry`, the answer must come soon. A
-    registry or mirror that did not answer is not asked for the remaining images.
+    registry or mirror that did not answer is not asked for the remaining images. `on_pulled` gets each image as
+    soon as it was pulled, and its name on the engine: its own, or that of a mirror.
     """
     pulls = _Pulls(engine, mirrors, emit, SHORT_TIMEOUT if hurry else FIRST_BYTE_TIMEOUT)
-    await each(pulls.get, needs)
+
+    async def get(need: Need) -> None:
+        await pulls.get(need)
+        if need.reference not in pulls.failures:
+            on_pulled(need, pulls.swaps.get(need.reference, need.reference))
+
+    await each(get, needs)
     in_order = [need.reference for need in needs if need.reference in pulls.failures]
-    return pulls.swaps, {reference: pulls.failures[reference] for reference in in_order}
+    return {reference: pulls.failures[reference] for reference in in_order}
 
 
 async def unavailable(engine: Engine, reference: str, auth: str, seconds: float) -> Failure | None:
@@ -100,7 +114,7 @@ class _Pulls:
 
             async def pull() -> None:
                 nonlocal failure
-                failure = await self._pull(need, need.reference, answered)
+                failure = await self._pull(need, need.reference, answered, self._patience)
                 tasks.cancel_scope.cancel()
 
             async def leave() -> None:
@@ -127,18 +141,28 @@ class _Pulls:
         """Pull from a mirror; if that fails, return the failure with the answer of each mirror."""
         tried: dict[str, Failure] = {}
         pulled: dict[str, Failure] = {}
-        while (name := await self._find(need, tried)) is not None:
-            fault = await self._pull(need, name, anyio.Event())
+        while (name := self._only(need, tried) or await self._find(need, tried)) is not None:
+            fault = await self._pull(need, name, anyio.Event(), MIRROR_TIMEOUT)
             if fault is None:
                 self.swaps[need.reference] = name
                 return None
-            tried[name] = pulled[name] = fault
+            tried[name] = fault
+            if not fault.absent:
+                pulled[name] = fault
+            if len(self._mirrors) == 1:
+                self._note_silent(self._mirrors[0], fault)
         faults = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
         tries = [*reversed(tried.items()), *pulled.items()]  # failed pulls take precedence, then the first name
         faults |= {m: fault for tried_name, fault in tries for m in self._mirrors if tried_name.startswith(f"{m}/")}
         causes = (f"{mirror}: {fault.cause}" for mirror, fault in faults.items())
         hint = next((fault.hint for fault in faults.values() if fault.hint and not fault.absent), None)
         return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)
+
+    def _only(self, need: Need, tried: Collection[str]) -> str | None:
+        """The next name to pull from the only mirror, which need not be asked first."""
+        if len(self._mirrors) == 1 and self._mirrors[0] not in self._silent:
+            return next((name for name in candidates(need.reference, self._mirrors[0]) if name not in tried), None)
+        return None
 
     async def _find(self, need: Need, tried: dict[str, Failure]) -> str | None:
         """The name under which a mirror has the image: all mirrors are asked at once, the first answer counts.
@@ -172,16 +196,19 @@ class _Pulls:
                 failure = self._read(error, name)
             else:
                 return None
+        self._note_silent(mirror, failure)
+        return failure
+
+    def _note_silent(self, mirror: str, failure: Failure) -> None:
         if mirror not in self._silent and failure.impossible:
             self._silent[mirror] = failure
             self._emit(Notice(f"the mirror {mirror} is not asked any more: {failure.cause}", failure.hint))
-        return failure
 
-    async def _pull(self, need: Need, name: str, answered: anyio.Event) -> Failure | None:
-        """Pull the image under this name; return why that failed."""
+    async def _pull(self, need: Need, name: str, answered: anyio.Event, seconds: float) -> Failure | None:
+        """Pull the image under this name; return why that failed. The first answer must come within `seconds`."""
         reported, auth = 0.0, await self._auth(registry(name))
         self._emit(ImageState(need.reference, "pulling", "" if name == need.reference else name))
-        with anyio.move_on_after(self._patience) as patience:
+        with anyio.move_on_after(seconds) as patience:
 
             def take(progress: TransferProgress) -> None:
                 nonlocal reported

@@ -23,9 +23,10 @@ from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.images import TransferProgress
 from devenv.docker.transport import CallError
-from devenv.errors import EngineError, RefusedError, UsageError, unknown
+from devenv.errors import DevenvError, EngineError, RefusedError, UsageError, unknown
 from devenv.events import Emit, ImageState, Notice
 from devenv.host.registry_auth import credentials
+from devenv.images.early_builds import EarlyBuilds
 from devenv.images.failures import read_failure
 from devenv.images.needs import bases
 from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
@@ -34,7 +35,7 @@ from devenv.model.images import ImageOptions, canonical, split
 from devenv.model.images import registry as registry_of
 from devenv.model.project import Project, Service
 from devenv.redact import masked
-from devenv.tasks import each
+from devenv.tasks import each, task_group
 
 WORK = "release.devenv"  # temporary names of images built with --target, so that `up` keeps its images
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -74,10 +75,7 @@ async def release(options: Options, emit: Emit, weigh: Callable[[Loaded, Collect
     revision = None if options.tags else await _revision(project.directory)
     all_names = {service.name: await _names(service, project, options, revision) for service in project.services}
     async with Engine.connect() as engine:
-        prepared = await prepare_images(engine, project, options.images, emit)
-        if options.push:
-            _refuse({name: change.labels for name, change in prepared.builds.items()})
-        await _build(loaded, project, prepared, options, emit)
+        prepared = await _build(engine, loaded, project, options, emit)
         if options.push:
             await _check(engine, project, prepared, options)
         for service in project.services:
@@ -142,7 +140,32 @@ def _work_name(own: str, options: Options) -> str:
     return f"{WORK}/{hashlib.sha256(own.encode()).hexdigest()[:12]}" if options.target else own
 
 
-async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, options: Options, emit: Emit) -> None:
+async def _build(engine: Engine, loaded: Loaded, project: Project, options: Options, emit: Emit) -> PreparedImages:
+    """Get the images that the builds need, and build; what may not be pushed is refused before anything is built."""
+
+    async def build_some(services: Sequence[str], prepared: PreparedImages, number: int = 0) -> None:
+        if services:
+            compose = _compose(loaded, project, prepared, options)
+            await build(compose, services, emit, project, prepared, number=number)
+
+    async with task_group() as tasks:
+        early = EarlyBuilds(tasks, build_some, emit)
+        try:
+            prepared = await prepare_images(
+                engine, project, options.images, emit, early=None if options.push else early
+            )
+        except DevenvError:
+            early.report_failures()
+            raise
+        if options.push:
+            _refuse({name: change.labels for name, change in prepared.builds.items()})
+        await build_some(await early.left([service.name for service in project.services]), prepared)
+        await early.finish()
+    return prepared
+
+
+def _compose(loaded: Loaded, project: Project, prepared: PreparedImages, options: Options) -> Compose:
+    """Compose with the names and the stage of the images to build."""
     choices = Choices(images=prepared.images, builds=prepared.builds)
     model = run_model.run_model(loaded.model, existing=Existing(), choices=choices)
     for service in project.services:
@@ -153,8 +176,7 @@ async def _build(loaded: Loaded, project: Project, prepared: PreparedImages, opt
             entry["build"].pop("tags", None)  # names in the file are for the file's own stage
         if options.no_cache:
             entry["build"]["no_cache"] = True
-    compose = Compose(project.name, project.directory, run_model.dump(model))
-    await build(compose, [service.name for service in project.services], emit, project, prepared)
+    return Compose(project.name, project.directory, run_model.dump(model))
 
 
 async def _check(engine: Engine, project: Project, prepared: PreparedImages, options: Options) -> None:
@@ -199,7 +221,8 @@ async def _publish(engine: Engine, names_: Sequence[str], own: str, options: Opt
     former = await engine.images.local_images([own]) if options.target else ()
     try:
         for name in names_:
-            await engine.images.tag(image, name)
+            if canonical(name) != canonical(image):
+                await engine.images.tag(image, name)
             emit(ImageState(name, "built"))
         for name in names_ if options.push else ():
             emit(ImageState(name, "pushed", await _push(engine, name, emit)))

@@ -29,6 +29,7 @@ from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.cleanup.remains import remains
+from devenv.run.desired import supplied
 from devenv.run.page import PageServer
 from devenv.run.preload import UpOptions
 from devenv.run.step_values import Context, Entered, Guarded
@@ -199,7 +200,9 @@ class Keeper:
         taken = await steps.plan(context, await steps.replace_mounts(context, taken))
         entered = Entered(self._guardian, taken.desired, taken.earlier or ledger)
         try:
-            entered = await steps.acquire_images(context, entered)
+            own, images = entered.desired.own, context.options.images
+            desired = await supplied(context.engine, entered.desired, own, images, context.emit)
+            entered = replace(entered, desired=desired)
         except DevenvError as error:
             self._feed.emit(Problem(error.said, error.hint))
         project = ActiveProject(

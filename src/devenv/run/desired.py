@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from devenv.compose import resolve, run_model
 from devenv.compose.files import Place
@@ -23,6 +24,7 @@ from devenv.host import ports as host_ports
 from devenv.host.listeners import automatic
 from devenv.host.ports import WantedPort
 from devenv.images import prepare
+from devenv.images.early_builds import EarlyBuilds
 from devenv.images.prepare import PreparedImages
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
@@ -191,19 +193,33 @@ async def with_ports(
 
 
 async def supplied(
-    engine: Engine, desired: DesiredState, names: Iterable[str], options: ImageOptions, emit: Emit
+    engine: Engine,
+    desired: DesiredState,
+    names: Iterable[str],
+    options: ImageOptions,
+    emit: Emit,
+    early: EarlyBuilds | None = None,
 ) -> DesiredState:
     """The desired state with every image that these services and their Dockerfiles need: present, pulled or made."""
     prepared = await prepare.prepare_images(
-        engine, desired.only(names), options, emit, reported=desired.supply.reported
+        engine, desired.only(names), options, emit, reported=desired.supply.reported, early=early
     )
     return replace(desired, supply=prepared.merged_over(desired.supply))
 
 
-async def build(desired: DesiredState, names: Sequence[str], emit: Emit) -> None:
-    """Build the images of these services."""
+def early_builds(desired: DesiredState, tasks: TaskGroup, emit: Emit) -> EarlyBuilds:
+    """The builds of our services that begin while images of others are pulled."""
+
+    async def begin(names: Sequence[str], prepared: PreparedImages, number: int) -> None:
+        await build(replace(desired, supply=prepared.merged_over(desired.supply)), names, emit, number)
+
+    return EarlyBuilds(tasks, begin, emit)
+
+
+async def build(desired: DesiredState, names: Sequence[str], emit: Emit, number: int = 0) -> None:
+    """Build the images of these services; `number` tells apart builds that run at the same time."""
     if names:
-        await prepare.build(desired.making, names, emit, desired.project, desired.supply)
+        await prepare.build(desired.making, names, emit, desired.project, desired.supply, number=number)
 
 
 async def require_checks(desired: DesiredState, options: UpOptions, engine: Engine) -> None:

@@ -10,6 +10,7 @@ from devenv.compose.resolve import Loaded
 from devenv.docker.cli import EarlyCreate
 from devenv.docker.client import Engine
 from devenv.events import Emit
+from devenv.images.early_builds import EarlyBuilds
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.remote.line import Line
@@ -78,7 +79,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Entered(Checked):
-    """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo."""
+    """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo.
+
+    `early`: the builds that began while images were pulled.
+    """
+
+    early: EarlyBuilds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import anyio
 from devenv.compose.resolve import Loaded, where
 from devenv.docker import process
 from devenv.doctor import quick_check
-from devenv.errors import ConfigError, PortError, UsageError
+from devenv.errors import ConfigError, DevenvError, PortError, UsageError
 from devenv.events import Notice
 from devenv.host.listeners import require_free
 from devenv.images.listing import with_missing_images
@@ -26,7 +26,16 @@ from devenv.run.active.volumes import project_volumes
 from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
-from devenv.run.desired import DesiredState, build, chosen, observe, require_checks, supplied, with_ports
+from devenv.run.desired import (
+    DesiredState,
+    build,
+    chosen,
+    early_builds,
+    observe,
+    require_checks,
+    supplied,
+    with_ports,
+)
 from devenv.run.remote_files import adapted
 from devenv.run.step_values import Active, Checked, Context, Entered, Guarded, TakenOver, Value
 from devenv.run.takeover import Takeover
@@ -158,16 +167,27 @@ async def before_up(context: Context, checked: Checked) -> Entered:
 
 
 async def acquire_images(context: Context, entered: Entered) -> Entered:
-    """Get every image that the services and their Dockerfiles need: use, pull or build it."""
-    images, desired = context.options.images, entered.desired
-    return replace(entered, desired=await supplied(context.engine, desired, desired.own, images, context.emit))
+    """Get every image that the services and their Dockerfiles need: use, pull or build it.
+
+    Meanwhile, services whose images have been pulled are built.
+    """
+    options, desired = context.options, entered.desired
+    early = early_builds(desired, context.tasks, context.emit) if options.build else None
+    try:
+        desired = await supplied(context.engine, desired, desired.own, options.images, context.emit, early)
+    except DevenvError:
+        if early is not None:
+            early.report_failures()
+        raise
+    return replace(entered, desired=desired, early=early)
 
 
 async def build_images(context: Context, entered: Entered) -> Entered:
-    """Build the images of the services that have a build section."""
-    if context.options.build:
-        await build(entered.desired, entered.desired.built, context.emit)
+    """Build the images of the services that have a build section and have not been built meanwhile."""
     desired = entered.desired
+    if entered.early is not None:
+        await build(desired, await entered.early.left(desired.built), context.emit)
+        await entered.early.finish()
     await require_checks(desired, context.options, context.engine)
     folders = await missing_folders(context.volume_transfer, desired, context.options.selection, desired.own)
     return replace(entered, desired=replace(desired, folders=folders))

@@ -143,7 +143,8 @@ class RunState:
         else:
             self.step, self.step_detail = (event if event.state == "begin" else None), ""
             if event.state == "end":
-                self.progress.over(images=event.name == "images")
+                # Builds that have begun go on after the images have been pulled.
+                self.progress.pulls.clear() if event.name == "images" else self.progress.over()
 
     def _problem(self, event: e.Problem, at: float) -> None:
         name = event.service or ""

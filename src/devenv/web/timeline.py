@@ -149,11 +149,10 @@ class Timeline:
     def _step(self, event: e.Step, at: float) -> None:
         if event.state == "detail":
             self._build_step(event.detail, at)
-        elif event.state == "begin":
+        elif event.state == "begin" and event.name == "rebuild":  # a step "build" goes on with earlier builds
             self._steps.clear()
-            if event.name == "rebuild":
-                service, _, why = event.detail.partition(": ")
-                self._rebuilding(service, why.removesuffix(" changed") if why.endswith(" changed") else "", at)
+            service, _, why = event.detail.partition(": ")
+            self._rebuilding(service, why.removesuffix(" changed") if why.endswith(" changed") else "", at)
 
     def _rebuilding(self, service: str, file: str, at: float) -> TimelineItem:
         cause = self._saved(file, at).id if file else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
+from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, of_part, parse
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,22 @@ from devenv.docker.build_progress import StepBegin, StepEnd, StepOutput, parse
 )
 def test_line_of_build_progress(line: str, expected: StepBegin | StepOutput | StepEnd | None) -> None:
     assert parse(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "service", "expected"),
+    [
+        ("#12 [dev 3/5] RUN test [ -e x ]", "web", "#512 [web dev 3/5] RUN test [ -e x ]"),
+        ("#12 [web dev 3/5] RUN npm ci", "web", "#512 [web dev 3/5] RUN npm ci"),
+        ("#12 [web dev 3/5] RUN npm ci", "", "#512 [web dev 3/5] RUN npm ci"),
+        ("#12 0.3 a line [1/2]", "web", "#512 0.3 a line [1/2]"),
+        ("#12 DONE 3.2s", "web", "#512 DONE 3.2s"),
+        ("ERROR: failed to solve", "web", "ERROR: failed to solve"),
+    ],
+)
+def test_line_of_one_of_several_builds(line: str, service: str, expected: str) -> None:
+    """No two builds have the same number, and the label names the service."""
+    assert of_part(line, 500, service) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from devenv.errors import ConfigError
-from devenv.images.needs import DockerfileText, Need, bases, candidates, loaded, needs, others, prefix, prefixes
+from devenv.images.needs import (
+    DockerfileText,
+    Need,
+    bases,
+    buildable,
+    candidates,
+    loaded,
+    needs,
+    others,
+    prefix,
+    prefixes,
+)
 from devenv.model.project import Build, Dependency, Project, Service
 from devenv.redact import masked
 
@@ -106,6 +119,27 @@ def test_bases() -> None:
         "Dockerfile", "# syntax=x:1\nFROM library/node:22 AS a\nFROM a\nCOPY --from=caddy:2 b c\n"
     )
     assert bases(project, {"app": dockerfile}, "linux/amd64") == {"app": ("library/node:22", "caddy:2")}
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "expected"),
+    [
+        ("FROM node:22\n", {}, ("app",)),
+        ("FROM scratch\n", {}, ("app",)),
+        ("# syntax=x:1\nFROM node:22\n", {}, ()),
+        ("FROM node:22\nCOPY --from=caddy:2 b c\n", {}, ()),
+        ("FROM shop-base\n", {}, ()),
+        ("FROM node:22\n", {"additional_contexts": (("x", "docker-image://caddy:2"),)}, ()),
+        ("FROM base\n", {"additional_contexts": (("base", "service:base"),)}, ()),
+    ],
+    ids=["base", "no base", "frontend", "copy", "built here", "context", "context of a service"],
+)
+def test_services_whose_images_are_available(text: str, more: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """An image that is built here may be missing; so may the image of a container before the service."""
+    app = Service("app", build=Build("/p", **more), pre_start=("migrate:1",))
+    base = Service("base", image="shop-base", build=Build("https://example.org/base.git"))
+    project = a_project(app, base, Service("db", image="mysql:9"))
+    assert buildable(project, {"app": DockerfileText("Dockerfile", text)}, "linux/amd64", {"node:22"}) == expected
 
 
 @pytest.mark.parametrize(

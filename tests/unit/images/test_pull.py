@@ -50,6 +50,17 @@ def test_a_mirror_gives_what_its_registry_does_not(world: World, project: Projec
     assert not [event for event in world.events if isinstance(event, Notice)]
 
 
+def test_the_only_mirror_is_not_asked_before_it_is_pulled_from(world: World, project: Project) -> None:
+    """Its second name is tried after the first; the answer to a question would not change the order."""
+    world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
+    world.mirrored = {"m.example/docker.io/library/mysql:9"}
+    assert run(world, project, mirrors=("m.example",)).swaps == {"mysql:9": "m.example/docker.io/library/mysql:9"}
+    assert (world.asked, world.pulled) == (
+        [],
+        ["mysql:9", "m.example/library/mysql:9", "m.example/docker.io/library/mysql:9"],
+    )
+
+
 def test_a_mirror_is_not_asked_for_what_its_registry_gives(world: World, project: Project) -> None:
     """A name means its own registry as long as that answers, even with a refusal."""
     world.refuse, world.mirrored = {"mysql:9": DENIED}, {"m.example/library/mysql:9"}
@@ -113,7 +124,10 @@ def test_a_slow_mirror_does_not_delay_others(world: World, project: Project, mon
     assert not [event for event in world.events if isinstance(event, Notice)]
 
 
-def test_a_silent_mirror_times_out(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mirrors", [("m.example",), ("m.example", "n.example")], ids=["only one", "two"])
+def test_a_silent_mirror_times_out(
+    world: World, project: Project, monkeypatch: pytest.MonkeyPatch, mirrors: tuple[str, ...]
+) -> None:
     """A mirror has a limited number of seconds to say whether it has an image."""
 
     async def distribution(*_: object) -> str:
@@ -123,7 +137,8 @@ def test_a_silent_mirror_times_out(world: World, project: Project, monkeypatch: 
     monkeypatch.setattr(Images, "distribution", distribution)
     monkeypatch.setattr(pulls, "MIRROR_TIMEOUT", 0.1)
     world.here, world.refuse = {"node:22": ""}, {"mysql:9": NO_HOST}
-    assert run(world, project, mirrors=("m.example",), stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
+    world.silent = {"m.example/library/mysql:9"}
+    assert run(world, project, mirrors=mirrors, stand_ins=True).swaps == {"mysql:9": "stand-in.devenv/mysql:9"}
     assert "the mirror m.example is not asked any more: no answer in time" in world.texts()
 
 

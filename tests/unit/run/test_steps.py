@@ -8,11 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
+from devenv.docker.images import Images
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
+from devenv.events import Step
+from devenv.images import early_builds
+from devenv.model.containers import SERVICE_LABEL
 from devenv.model.project import SHELL, Hook, Moment, Project, ProjectHook
 from devenv.run import steps
 from devenv.run.step_values import Active, Entered
@@ -20,7 +25,7 @@ from devenv.run.steps import STEPS, groups
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy
 from support.memory.command import Guard
-from support.memory.host import Container, MemoryHost
+from support.memory.host import Container, Image, MemoryHost
 from support.memory.machine import Machine, Site, mounted
 from support.steps import opened
 
@@ -212,6 +217,50 @@ async def test_images_are_built_unless_no_build(machine: Machine, build: bool) -
     async with opened(machine, site, build=build) as run:
         await run.after(steps.build_images)
     assert any("shop-web" in str(image.tags) for image in machine.host.images.values()) == build
+
+
+async def test_a_service_is_built_while_the_image_of_another_is_pulled(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is built once; the service that uses its image is built last."""
+    machine.host.images = {}
+    arrived = {name: anyio.Event() for name in ("fast:1", "slow:1")}
+    sections = {"fast": "FROM fast:1", "slow": "FROM slow:1", "last": "FROM shop-fast\nCOPY --from=slow:1 / /"}
+    site = machine.site(
+        "shop",
+        **{
+            name: {"build": {"context": ".", "dockerfile_inline": text}, "image": f"shop-{name}"}
+            for name, text in sections.items()
+        },
+    )
+
+    async def pull(_: Images, reference: str, **__: object) -> None:
+        await arrived[reference].wait()
+        machine.host.images[reference] = image = Image(f"sha256:{reference}")
+        machine.host.tag(image, reference)
+
+    def built() -> list[str]:
+        labels = [image.labels.get(SERVICE_LABEL, "") for image in machine.host.images.values()]
+        return [label for label in labels if label]
+
+    monkeypatch.setattr(Images, "pull", pull)
+    monkeypatch.setattr(early_builds, "TOGETHER", 0.0)
+    async with opened(machine, site, build=True) as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(run.after, steps.build_images)
+        await anyio.wait_all_tasks_blocked()
+        assert built() == []
+        arrived["fast:1"].set()
+        await anyio.wait_all_tasks_blocked()
+        assert built() == ["fast"]
+        arrived["slow:1"].set()
+    lines = [
+        e.detail for e in run.command.events if isinstance(e, Step) and e.name == "build" and e.state == "detail"
+    ]
+    assert [line.partition("[")[2].split()[:2] for line in lines] == [
+        ["fast", "1/1]"],
+        ["slow", "1/1]"],
+        ["last", "1/1]"],
+    ]
 
 
 # --- the project on the engine -----------------------------------------------------------------------------------

@@ -195,6 +195,13 @@ def test_a_rebuild_while_it_runs_and_its_steps() -> None:
     assert step.title == "web 3/3: RUN npm ci"
 
 
+def test_a_build_step_that_began_while_images_were_pulled() -> None:
+    """Its end belongs to it, though the step "build" has begun meanwhile."""
+    lines = (e.Step("build", "detail", "#507 [web 3/3] RUN x"), e.Step("build", "begin"))
+    (step,) = items(*((4.0 + n, x) for n, x in enumerate((*lines, e.Step("build", "detail", "#507 DONE 2.0s")))))
+    assert (step.kind, step.start, step.end) == ("build-step", 4.0, 6.0)
+
+
 def test_a_problem_ends_when_it_is_solved() -> None:
     """That of a path by its event, that of a service once it is up; one that comes again is the same item."""
     path, service = e.Problem("no space", None, None, "/src/a"), e.Problem("npm ci failed\nlog", None, "web")

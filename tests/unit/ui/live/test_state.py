@@ -138,6 +138,15 @@ def test_failed_reload_ends_its_pulls() -> None:
         assert state_of(*two(), pulling, end).progress.is_empty
 
 
+def test_a_build_that_began_early_goes_on_after_the_pulls() -> None:
+    """Until the end of the step that builds."""
+    pulling, line = e.ImageState("python:3.13", "pulling"), e.Step("build", "detail", "#507 [web 1/2] FROM a")
+    state = state_of(e.Step("images", "begin"), pulling, line, e.Step("images", "end"), e.Step("build", "begin"))
+    assert ([*state.progress.pulls], [*state.progress.steps]) == ([], ["507"])
+    state.tell(e.Step("build", "end"), 9.0)
+    assert state.progress.is_empty
+
+
 def problems(state: State) -> list[str]:
     return [problem.message for problem in state.problems.values()]
 
