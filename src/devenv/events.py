@@ -308,10 +308,10 @@ class Kept(Event):
 
 @dataclass(frozen=True, slots=True)
 class VolumesStay(Event):
-    """Volumes stay on the engine of another machine; the next run uses them."""
+    """Volumes stay on the engine of another machine, or on Podman; the next run uses them."""
 
     event: ClassVar[str] = "stays"
-    machine: str
+    machine: Annotated[str, "the name of the other machine, or `Podman`"]
     volumes: tuple[str, ...]
     save: Annotated[str, "command that saves them here and removes them"]
     remove: Annotated[str, "command that removes them without saving them"]

@@ -65,7 +65,7 @@ def test_every_put_is_an_uncompressed_tar_at_the_root(stack: Stack, devenv: Star
     assert len(puts) >= 2  # archives go to the created container; a running one gets files through its shell
     for put in puts:
         assert put.status == 200
-        assert put.query == {"path": ["/"], "noOverwriteDirNonDir": ["1"]}
+        assert put.query == {"path": ["/"], "noOverwriteDirNonDir": ["1"], "copyUIDGID": ["0"]}
         assert not put.body.startswith(COMPRESSED)
         assert not put.headers.get("content-encoding")
         with tarfile.open(fileobj=io.BytesIO(put.body), mode="r:") as archive:

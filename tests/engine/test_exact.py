@@ -153,7 +153,9 @@ def test_every_archive_is_valid_for_the_engine(new_rig: NewRig, proxy: Proxy) ->
         rig.settle()
     puts = [call for call in proxy.calls if call.method == "PUT"]
     assert puts
-    assert [call.query for call in puts] == [{"noOverwriteDirNonDir": ["1"], "path": ["/"]}] * len(puts)
+    assert [call.query for call in puts] == [
+        {"noOverwriteDirNonDir": ["1"], "copyUIDGID": ["0"], "path": ["/"]}
+    ] * len(puts)
     assert {call.body[257:262] for call in puts} == {b"ustar"}
 
 

@@ -29,15 +29,15 @@ DATA = Volume("p_data", "p", "data", driver="local", created=AT)
 LINE = Lineage("l1", "an engine", Place("/p", 1, 2), "p", "data", "p_data")
 
 
-def tar(**files: bytes) -> bytes:
-    """A volume's archive, as the engine makes it."""
+def tar(root_name: str = ".devenv-volume/", **files: bytes) -> bytes:
+    """A volume's archive, as Docker makes it; Podman calls the root `/`."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        root = tarfile.TarInfo(".devenv-volume/")
+        root = tarfile.TarInfo(root_name)
         root.type = tarfile.DIRTYPE
         archive.addfile(root)
         for name, content in files.items():
-            info = tarfile.TarInfo(f".devenv-volume/{name}")
+            info = tarfile.TarInfo(f"{root_name}{name}")
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
@@ -50,6 +50,7 @@ class PlayedEngine:
     """Holds volumes' archives by name; `slow` saves take a minute, an answer to a create takes a moment."""
 
     endpoint = Endpoint("unix:///x")
+    is_podman = False
 
     def __init__(self, **archives: bytes) -> None:
         self.archives = archives
@@ -58,6 +59,7 @@ class PlayedEngine:
         self.refused: set[str] = set()  # images
         self.tried: list[str] = []  # images
         self.put_in: list[bytes] = []
+        self.put_at: list[str] = []
         self.made: list[Mapping[str, Any]] = []
         self.paused: list[tuple[str, bool]] = []
         self.trouble: Exception | None = None
@@ -101,14 +103,15 @@ class PlayedEngine:
             if self.trouble is not None:
                 raise self.trouble
 
-    async def put(self, holder: str, archive: bytes) -> None:
+    async def put(self, holder: str, archive: bytes, path: str = "/") -> None:
         if self.trouble is not None:
             raise self.trouble
         assert holder in self.there
         self.put_in.append(bytes(archive))
+        self.put_at.append(path)
 
-    async def upload(self, holder: str, pieces: Iterator[bytes], size: int) -> None:
-        await self.put(holder, b"".join(pieces))
+    async def upload(self, holder: str, pieces: Iterator[bytes], size: int, path: str = "/") -> None:
+        await self.put(holder, b"".join(pieces), path)
         assert size == len(self.put_in[-1])
 
     async def remove_volume(self, name: str) -> None:

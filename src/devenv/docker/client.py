@@ -34,6 +34,8 @@ EVENTS_PAUSE = 0.5
 class Engine(Transport):
     """An engine, connected while the block of `connect` runs."""
 
+    is_podman = False
+
     def __init__(self, http: Client, endpoint: Endpoint) -> None:
         super().__init__(http, endpoint)
         self.kernel = ""
@@ -65,7 +67,7 @@ class Engine(Transport):
 
     async def _negotiate(self) -> None:
         """Choose the newest version of the API that both sides support."""
-        (newest, oldest), self.platform, self.kernel = await self.ask(
+        (newest, oldest), self.platform, self.kernel, self.is_podman = await self.ask(
             "version", "connecting to the engine", _versions
         )
         if newest < OLDEST:
@@ -145,11 +147,12 @@ class Engine(Transport):
                 raise
 
 
-def _versions(answer: Mapping[str, str]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str]:
-    """The newest and the oldest version of the API that the engine supports; its platform; its kernel."""
+def _versions(answer: Mapping[str, Any]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str, bool]:
+    """The newest and the oldest version of the API that the engine supports; platform; kernel; if it is Podman."""
     newest, oldest = (answer.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
     versions = (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))
-    return versions, answers.platform(answer, "Arch"), str(answer.get("KernelVersion", ""))
+    is_podman = answers.is_podman(answer)
+    return versions, answers.platform(answer, "Arch"), str(answer.get("KernelVersion", "")), is_podman
 
 
 def _dotted(version: tuple[int, int]) -> str:

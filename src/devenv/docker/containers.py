@@ -27,7 +27,7 @@ from devenv.tasks import each
 
 LOOP = "too many links"  # the engine's message for a symbolic link that leads to itself
 MODE_FOLDER, MODE_LINK = 1 << 31, 1 << 27  # in Go's os.FileMode
-EXTRACT = {"path": "/", "noOverwriteDirNonDir": "1"}
+EXTRACT = {"noOverwriteDirNonDir": "1", "copyUIDGID": "0"}  # by default, Podman ignores the owners in the archive
 AGAIN = (0.2, 1.0, 3.0)  # seconds between tries to start a container that a failed restart has ended
 SLOWEST = 1e6  # bytes per second, the least that a transfer must reach
 
@@ -217,22 +217,24 @@ def _usage(answer: Mapping[str, Any]) -> Usage:
 class Archive(EngineGroup):
     """Files of containers and of the volumes that they mount."""
 
-    async def put(self, container_id: str, tar: Body, *, size: int = 0) -> None:
-        """Extract a tar, compressed or not, at the container's root. A tar in pieces has about `size` bytes.
+    async def put(self, container_id: str, tar: Body, *, size: int = 0, path: str = "/") -> None:
+        """Extract a tar, compressed or not, in the folder `path`. A tar in pieces has about `size` bytes.
 
         Not atomic: the entries before a bad entry stay. Raises CallError and errors of the iterator.
         """
         total = LONG_TIMEOUT + (size if isinstance(tar, AsyncIterable) else len(tar)) / SLOWEST
         action = "writing into a container"
-        await self._api.call("PUT", _path(container_id), action, query=EXTRACT, body=tar, total=total)
+        query = {"path": path, **EXTRACT}
+        await self._api.call("PUT", _path(container_id), action, query=query, body=tar, total=total)
 
-    async def upload(self, container_id: str, pieces: Generator[bytes], size: int) -> None:
-        """Extract a tar of about `size` bytes at the container's root; a thread reads it from `pieces`.
+    async def upload(self, container_id: str, pieces: Generator[bytes], size: int, *, path: str = "/") -> None:
+        """Extract a tar of about `size` bytes in the folder `path`; a thread reads it from `pieces`.
 
         For gigabytes: it takes half the processor time of `put`. Errors as there.
         """
         action, total = "writing into a container", LONG_TIMEOUT + size / SLOWEST
-        await self._api.upload(_path(container_id), action, pieces, query=EXTRACT, total=total)
+        query = {"path": path, **EXTRACT}
+        await self._api.upload(_path(container_id), action, pieces, query=query, total=total)
 
     async def get(self, container_id: str, path: str) -> bytes | None:
         """The tar of `path`, with entries below its last component; None if the path does not exist."""

@@ -36,6 +36,11 @@ def text(value: Any) -> str:
     raise TypeError(f"{value!r} is not a string")
 
 
+def is_podman(version: Mapping[str, Any]) -> bool:
+    """Whether Podman has answered the question for its version."""
+    return any(part.get("Name") == "Podman Engine" for part in version.get("Components") or ())
+
+
 def wanted_id(entry: Mapping[str, Any]) -> str | None:
     """The id of a container in a listing; None for a `compose run` container that devenv did not create.
 

@@ -11,6 +11,7 @@ import anyio
 from devenv.docker import peer
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint, resolve
+from devenv.docker.inspect import is_podman
 from devenv.doctor.diagnose import diagnose
 from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
@@ -88,6 +89,6 @@ def _kind(info: Mapping[str, Any], version: Mapping[str, Any]) -> str:
     system = {"Docker Desktop": "desktop", "OrbStack": "orbstack"}.get(str(info.get("OperatingSystem")), "")
     if system or str(info.get("Name", "")).startswith("colima"):
         return system or "colima"
-    if any(part.get("Name") == "Podman Engine" for part in version.get("Components") or ()):
+    if is_podman(version):
         return "podman"
     return "rootless" if any("rootless" in option for option in info.get("SecurityOptions") or ()) else ""

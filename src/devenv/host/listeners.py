@@ -58,9 +58,11 @@ def loopbacks(kernel: str) -> tuple[str, ...]:
 def published_on(engine: Engine) -> tuple[str, ...]:
     """The addresses of the engine's machine for ports that name none.
 
-    One is enough for an engine elsewhere: ssh forwards it to all loopback addresses here.
+    One is enough for an engine elsewhere: ssh forwards it to all loopback addresses here. Podman occupies the port
+    on ::1, but forwards nothing from there, so that connections to `localhost` wait in vain.
     """
-    return loopbacks(engine.kernel) if engine.endpoint.has_files else (LOOPBACK,)
+    has_both = engine.endpoint.has_files and not engine.is_podman
+    return loopbacks(engine.kernel) if has_both else (LOOPBACK,)
 
 
 def _refusal(ip: str, port: int) -> int | None:

@@ -144,7 +144,7 @@ class Unpacked(io.RawIOBase):
     Raises zlib.error for invalid data.
     """
 
-    def __init__(self, file: BinaryIO, length: float = math.inf) -> None:
+    def __init__(self, file: IO[bytes], length: float = math.inf) -> None:
         super().__init__()
         self._file = file
         self._length = length
@@ -166,6 +166,16 @@ class Unpacked(io.RawIOBase):
             self._length -= len(packed)
             self.stored.update(packed)
             yield from reader.pieces(packed)
+
+
+def is_within_volume(file: IO[bytes]) -> bool:
+    """Whether the paths in the archive begin at the volume, as in those of Podman; the file is read from its start.
+
+    In Docker's, they begin with the name of the folder at which the volume was mounted. Raises UNREADABLE.
+    """
+    first = Unpacked(file).read(1)
+    file.seek(0)
+    return first == b"/"
 
 
 def is_part(part: str, whole: str) -> bool:

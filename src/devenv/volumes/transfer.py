@@ -136,6 +136,10 @@ class VolumeTransfer:
             self.lineages.change(line.id, lambda now: advanced(now, snapshot))
         seconds = round(time.monotonic() - began, 2)
         self.emit(Saved(key, snapshot.id, snapshot.size, snapshot.stored, seconds))
+        if self.engine.is_podman:
+            self.emit(
+                Notice(f"Podman does not pass on the owners of files: those in the snapshot of {key} are root's")
+            )
         self._make_room()
         return snapshot
 
@@ -202,16 +206,21 @@ class VolumeTransfer:
         An engine on this machine gets it decompressed: its own decompression is several times slower.
         """
         with private_files.open_read(self.store.archive(snapshot)) as file:
+            # Podman extracts below the mount at TARGET unless the request names the mount.
+            path = TARGET if verified_archive.is_within_volume(file) else "/"
+            if path != TARGET and self.engine.is_podman:
+                message = f"Podman cannot restore the snapshot {snapshot.id}, which Docker saved"
+                raise EngineError(message, hint="devenv up --fresh   (starts empty, the snapshot stays)")
             if self.engine.endpoint.has_files:
                 hashed = verified_archive.Hashed(file)
                 pieces = gzip_members.blocks(io.BufferedReader(hashed, verified_archive.CHUNK))
-                await self.engine.archive.upload(holder, pieces, snapshot.size)
+                await self.engine.archive.upload(holder, pieces, snapshot.size, path=path)
                 if hashed.digest.hexdigest() != snapshot.digest:
                     raise EOFError("the digest differs")
             else:
                 await anyio.to_thread.run_sync(self.store.check, snapshot)
                 with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as archive:
-                    await self.engine.archive.put(holder, archive)
+                    await self.engine.archive.put(holder, archive, path=path)
 
     async def secure(self, volume: Volume, users: Iterable[Container], record: VolumeRecord) -> Snapshot | None:
         """Save what the volume's snapshots lack, before it is removed; None if they lack nothing.

@@ -42,6 +42,15 @@ async def test_the_newest_version_that_both_sides_support(
         assert (engine._version, engine.platform, engine.idle) == (used, "linux/arm64", client.IDLE_TIMEOUT)
 
 
+@pytest.mark.parametrize(("name", "is_podman"), [("Podman Engine", True), ("Engine", False)])
+async def test_podman(monkeypatch: pytest.MonkeyPatch, host: MemoryHost, name: str, is_podman: bool) -> None:
+    """It is known from the answer for the version."""
+    version = {"ApiVersion": "1.41", "Os": "linux", "Arch": "arm64", "Components": [{"Name": name}]}
+    monkeypatch.setattr(shown, "VERSION", version)
+    async with MemoryEngine.on(host) as engine:
+        assert engine.is_podman is is_podman
+
+
 async def test_an_engine_that_is_too_old(monkeypatch: pytest.MonkeyPatch, host: MemoryHost) -> None:
     monkeypatch.setattr(shown, "VERSION", {"ApiVersion": "1.40", "MinAPIVersion": "1.12"})
     with pytest.raises(EngineError, match=r"too old: its API version is 1\.40, devenv needs 1\.41") as raised:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -65,6 +66,13 @@ def test_loopback_addresses_by_engine_and_system(monkeypatch: pytest.MonkeyPatch
     windows = "5.15.90.1-microsoft-standard-WSL2"
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((*here[:2], windows, *here[3:])))
     assert listeners.loopbacks(windows) == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize(("endpoint", "is_podman"), [("unix:///x", True), ("ssh://far", False)])
+def test_engines_that_publish_on_one_address(endpoint: str, is_podman: bool) -> None:
+    """Podman forwards nothing from `::1`; ssh forwards one address to both here."""
+    engine = SimpleNamespace(endpoint=Endpoint(endpoint), is_podman=is_podman, kernel=os.uname().release)
+    assert listeners.published_on(cast("Engine", engine)) == ("127.0.0.1",)
 
 
 def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:

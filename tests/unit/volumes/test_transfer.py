@@ -11,7 +11,7 @@ import pytest
 from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError, StateError
-from devenv.events import Problem
+from devenv.events import Notice, Problem
 from devenv.state.identity import VolumeRecord
 from devenv.volumes.lineage import NOTHING, LiveVolume
 from support.transfer import AT, DATA, LINE, WHOLE, Played, tar
@@ -95,6 +95,23 @@ async def test_a_save_that_fails_changes_nothing(played: Played, trouble: Except
     assert (played.line, played.volume_transfer.store.all(), played.engine.there) == (before, (saved,), {})
 
 
+@pytest.mark.parametrize("endpoint", ["unix:///x", "ssh://elsewhere"])
+async def test_an_archive_of_podman(endpoint: str) -> None:
+    """Podman extracts it in the volume; one of Docker would be extracted below the mount, so it is refused."""
+    played = Played(p_data=tar("/", a=b"hello"), p_old=WHOLE)
+    played.engine.endpoint, played.engine.is_podman = Endpoint(endpoint), True
+    saved = await played.volume_transfer.save(DATA, (), settled=True)
+    assert [e.message for e in played.told if isinstance(e, Notice)] == [
+        "Podman does not pass on the owners of files: those in the snapshot of data are root's"
+    ]
+    await played.volume_transfer.restore(saved, "data", "p_data", ())
+    assert played.engine.put_at == ["/.devenv-volume"]
+    of_docker = await played.volume_transfer.save(replace(DATA, key="old", name="p_old"), (), settled=True)
+    with pytest.raises(EngineError, match=f"Podman cannot restore the snapshot {of_docker.id}, which Docker saved"):
+        await played.volume_transfer.restore(of_docker, "old", "p_old", ())
+    assert len(played.engine.put_at) == 1
+
+
 async def test_restored_content_equals_the_saved_content(played: Played) -> None:
     """An engine on this machine gets the tar, another the archive; if it refuses that, the error has a command."""
     saved = await played.volume_transfer.save(DATA, (), settled=True, lineage="l1")
@@ -102,6 +119,7 @@ async def test_restored_content_equals_the_saved_content(played: Played) -> None
     assert played.engine.put_in.pop() == WHOLE
     played.engine.endpoint = Endpoint("ssh://elsewhere")
     await played.volume_transfer.restore(saved, "data", "p_data", ())
+    assert played.engine.put_at == ["/", "/"]
     assert played.engine.put_in == [Path(played.volume_transfer.store.archive(saved)).read_bytes()]
     played.engine.trouble = CallError(500, "no space left", "putting")
     with pytest.raises(

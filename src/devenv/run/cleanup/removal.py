@@ -29,6 +29,7 @@ REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", 
 DOWN = "devenv down   (saves and removes it)"  # a volume that is left may be the only copy of its data
 SNAPSHOT = "devenv down --snapshot   (saves and removes it)"
 SAVE_REMOTE, REMOVE_REMOTE = "devenv down --snapshot", "devenv down -v"
+PODMAN = "Podman"
 IN_USE = "something that is not ours uses it"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
 
@@ -108,8 +109,9 @@ class VolumeRemoval:
     async def remove(self, volumes: Sequence[Judged], anonymous: Iterable[str]) -> None:
         """Remove the recorded volumes, and the anonymous volumes of the run's containers."""
         to_save = [volume for volume in volumes if self._is_limited(volume)]
-        if machine := self.volume_transfer.engine.endpoint.machine:
-            left = self._leave_all(to_save, machine)
+        engine = self.volume_transfer.engine
+        if place := engine.endpoint.machine or (engine.is_podman and PODMAN):  # its archives have no owners
+            left = self._leave_all(to_save, place)
         else:
             left = await self._leave_large(to_save)
         await each(self._remove, [volume for volume in volumes if volume.record.name not in left])
@@ -142,17 +144,17 @@ class VolumeRemoval:
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
 
     def _is_limited(self, judged: Judged) -> bool:
-        """Whether the volume stays if it takes long to save, or is on another machine."""
+        """Whether the volume stays if it takes long to save, is on another machine, or on Podman."""
         is_saved = not self._reason_to_keep(judged) and not self._is_safe(judged)
         return is_saved and self.policy is VolumePolicy.SAVE and judged.record.content is not Content.RESTORING
 
-    def _leave_all(self, volumes: Sequence[Judged], machine: str) -> set[str]:
-        """Leave the volumes on another machine to the next run; return their names."""
+    def _leave_all(self, volumes: Sequence[Judged], place: str) -> set[str]:
+        """Leave the volumes on another machine, or on Podman, to the next run; return their names."""
         for volume in volumes:
             self.leave(volume.record)
         names = tuple(sorted(volume.record.name for volume in volumes))
         if names:
-            self.progress.emit(VolumesStay(machine, names, SAVE_REMOTE, REMOVE_REMOTE))
+            self.progress.emit(VolumesStay(place, names, SAVE_REMOTE, REMOVE_REMOTE))
         return set(names)
 
     async def _leave_large(self, volumes: Sequence[Judged]) -> set[str]:

@@ -59,6 +59,7 @@ class FakeEngine:
         self.is_ours: Callable[[Container | Network], bool] = lambda thing: thing.ours
         self.stopping: anyio.Event | None = None
         self.endpoint = Endpoint("unix:///x")
+        self.is_podman = False
         self.containers = SimpleNamespace(logs=self.logs, stop=self.stop, remove=partial(self._call, "remove"))
         self.networks = SimpleNamespace(users=self.network_users, remove=partial(self._call, "remove"))
         self.volumes = SimpleNamespace(times=self.volume_times, remove=partial(self._call, "remove"))
@@ -413,6 +414,16 @@ async def test_volumes_on_another_machine_stay_for_the_next_run(down: Down, run:
     ledger = run.read()
     assert ledger is not None
     assert (ledger.phase, ledger.creates) == ("volumes", ("p_more", "p_data"))
+
+
+async def test_volumes_on_podman_stay_for_the_next_run(down: Down) -> None:
+    """Its archives have no owners, so what is restored would not equal what was saved."""
+    engine = FakeEngine(DB, NET, DATA)
+    engine.is_podman = True
+    stopped, events = await down(engine, creates=("p_data",))
+    stay = VolumesStay("Podman", ("p_data",), "devenv down --snapshot", "devenv down -v")
+    assert [event for event in events if isinstance(event, VolumesStay)] == [stay]
+    assert (stopped.survivors, stopped.waiting, stopped.saved) == ((), ("p_data",), {})
 
 
 @pytest.mark.parametrize("policy", [VolumePolicy.SNAPSHOT, VolumePolicy.DROP])
