@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -13,6 +13,9 @@ from matplotlib.figure import Figure as Sheet
 
 from benchmarks.figures import FLOOR, quantile
 from benchmarks.report import plain
+
+if TYPE_CHECKING:
+    from benchmarks.growth import Curve
 
 # Of Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = {"devenv": "#0072B2", "compose": "#D55E00", "newer": "#CC79A7", FLOOR: "#7F7F7F"}
@@ -24,7 +27,7 @@ Ends = dict[str, tuple[float, float, str]]
 
 def draw(result: Result, folder: Path) -> list[Path]:
     """The plots that the results have series for, as SVG files in the folder."""
-    mpl.rcParams.update({"svg.hashsalt": "devenv", "svg.fonttype": "path", "font.size": 11, "text.color": INK})
+    _prepare()
     kinds: dict[str, Callable[[Axes, Result], None]] = {"saves": _saves, "bursts": _bursts, "starts": _starts}
     drawn = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,11 +37,37 @@ def draw(result: Result, folder: Path) -> list[Path]:
         sheet = Sheet(figsize=(7, 4.2), layout="constrained")
         axes = sheet.subplots()
         fill(axes, result)
+        drawn.append(_save(sheet, folder / f"performance-{name}.svg"))
+    return drawn
+
+
+def draw_growth(curve: Curve, values: Mapping[int, Sequence[float]], folder: Path) -> Path:
+    """The plot of a curve, a part for each measure, each from zero on, as an SVG file in the folder."""
+    _prepare()
+    folder.mkdir(parents=True, exist_ok=True)
+    across, count = sorted(values), len(curve.measures)
+    sheet = Sheet(figsize=(3.2 * count, 2.9), layout="constrained")
+    for index, (axes, measure) in enumerate(zip(sheet.subplots(1, count).flat, curve.measures, strict=True)):
+        _line(axes, "devenv", across, [values[point][index] for point in across], marker="o", markersize=4.5)
+        axes.set_xlim(0, None)
+        axes.set_ylim(0, None)
+        axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:,.0f}")
+        axes.locator_params(axis="x", nbins=4)
+        axes.set_xlabel(curve.across)
+        axes.set_title(f"{measure.name}, {measure.unit}", loc="left", fontsize=11, fontweight="bold")
+    return _save(sheet, folder / f"growth-{curve.name}.svg")
+
+
+def _prepare() -> None:
+    mpl.rcParams.update({"svg.hashsalt": "devenv", "svg.fonttype": "path", "font.size": 11, "text.color": INK})
+
+
+def _save(sheet: Sheet, file: Path) -> Path:
+    for axes in sheet.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, which="major", linewidth=0.6)
-        drawn.append(folder / f"performance-{name}.svg")
-        sheet.savefig(drawn[-1], metadata={"Date": None}, facecolor="white")
-    return drawn
+    sheet.savefig(file, metadata={"Date": None}, facecolor="white")
+    return file
 
 
 def _line(axes: Axes, key: str, across: Sequence[float], up: Sequence[float], **more: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -278,7 +277,7 @@ def test_skipped_are_pipes_that_would_have_been_copied() -> None:
 
 def test_skipped_says_whether_it_is_a_link_that_leads_to_itself() -> None:
     """A loop has a text, a pipe has none."""
-    states = {"/p/src/loop": replace(STATES["|"], link="loop"), "/p/src/pipe": STATES["|"]}
+    states = {"/p/src/loop": STATES["|"].but(link="loop"), "/p/src/pipe": STATES["|"]}
     assert skipped(states, bound("sync src:/app")) == {
         "/p/src/loop": "a link that leads to itself: not synced",
         "/p/src/pipe": "neither a file, a folder nor a link: not synced",

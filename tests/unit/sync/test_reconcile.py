@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
@@ -83,7 +81,7 @@ def test_with_files_go_their_folders_also_where_a_file_is_there_now() -> None:
 def test_a_pipe_or_a_loop_is_no_file_and_no_folder() -> None:
     """A file of the container with such a name is stale: the old content must not stay."""
     bound_rules = bound(WatchRule("/p/src", Action.SYNC, "/app"))
-    now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": replace(OTHER, link="loop"), "/p/src/f": FILE}
+    now = {"/p/src/a": OTHER, "/p/src/d": OTHER, "/p/src/loop": OTHER.but(link="loop"), "/p/src/f": FILE}
     placed = {"/app/a", "/app/d/", "/app/d/x", "/app/loop", "/app/f"}
     assert reconcile.leftovers(placed, bound_rules, now) == placed - {"/app/f"}
     assert {path: state.kind for path, state in reconcile.stale_targets(placed, bound_rules, now).items()} == {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import struct
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from enum import StrEnum
+from typing import Any, Self
 
 from devenv.lazy_dataclass import dataclass
 from devenv.paths import below, is_below, is_within
@@ -22,38 +24,105 @@ class FileKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """The lstat of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link."""
+_KINDS = tuple(FileKind)
+_FILE, _FOLDER, _LINKED = map(_KINDS.index, (FileKind.FILE, FileKind.DIR, FileKind.LINK))
+_HEAD, _STATUS = struct.Struct("<bh"), struct.Struct("<qqqQ")
+_LINK = _HEAD.size + _STATUS.size  # where the text of a link begins
+_CTIME = slice(_HEAD.size + 16, _HEAD.size + 24)
+_SIGN = 0x80  # of the mode
+_TOP, _ALL = 1 << 63, (1 << 64) - 1
 
-    kind: FileKind
-    mode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    link: str | None = None
+
+class FileState(bytes):
+    """The lstat of one path: size in bytes, times in nanoseconds, `link` the text of a symbolic link.
+
+    The values are packed: each path of a tree has such an object, which is half as large as one with attributes. Of a
+    time or a number that needs more than 64 bits, only equality is kept.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, kind: FileKind, mode: int, size: int, mtime_ns: int, ctime_ns: int, inode: int, link: str | None = None
+    ) -> Self:
+        """The state with these values."""
+        packed = _HEAD.pack(_KINDS.index(kind), mode) + _status(size, mtime_ns, ctime_ns, inode)
+        return super().__new__(cls, packed if link is None else packed + b"=" + os.fsencode(link))
+
+    @property
+    def kind(self) -> FileKind:
+        """The kind."""
+        return _KINDS[self[0]]
+
+    @property
+    def mode(self) -> int:
+        """The permissions; -1 if the state in the container is unknown."""
+        return int(_HEAD.unpack_from(self)[1])
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return int(_STATUS.unpack_from(self, _HEAD.size)[0])
+
+    @property
+    def ctime_ns(self) -> int:
+        """The time of the last change."""
+        return int.from_bytes(self[_CTIME], "little", signed=True)
+
+    @property
+    def inode(self) -> int:
+        """The number of the inode."""
+        return int(_STATUS.unpack_from(self, _HEAD.size)[3])
+
+    @property
+    def link(self) -> str | None:
+        """The text of a link; None for others."""
+        return os.fsdecode(self[_LINK + 1 :]) if len(self) > _LINK else None
+
+    def __repr__(self) -> str:
+        return f"FileState{self._values()}"
+
+    def _values(self) -> tuple[Any, ...]:
+        return (self.kind, self.mode, *_STATUS.unpack_from(self, _HEAD.size), self.link)
+
+    def but(self, **changes: Any) -> FileState:
+        """The state with these values instead of its own."""
+        names = ("kind", "mode", "size", "mtime_ns", "ctime_ns", "inode", "link")
+        return FileState(**{**dict(zip(names, self._values(), strict=True)), **changes})
+
+    def has_status(self, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> bool:
+        """Whether all of these are the same."""
+        return self[_HEAD.size : _LINK] == _status(size, mtime_ns, ctime_ns, inode)
 
     def is_same(self, other: FileState) -> bool:
         """Whether nothing has to be synced: a folder's mode, size and times are left to the container."""
-        if self.kind is not other.kind or self.is_doubtful is not other.is_doubtful:
+        kind = self[0]
+        if kind != other[0] or self.is_doubtful is not other.is_doubtful:
             return False
-        if self.kind is FileKind.FILE:
+        if kind == _FILE:
             return self == other
-        if self.kind is FileKind.LINK:
+        if kind == _LINKED:
             # A link that was created again is a change: something else may have been read in between.
-            return (self.link, self.ctime_ns, self.inode) == (other.link, other.ctime_ns, other.inode)
-        return self.kind is FileKind.DIR or self.link == other.link
+            return self[_CTIME.start :] == other[_CTIME.start :]
+        return kind == _FOLDER or self.link == other.link
 
     @property
     def is_doubtful(self) -> bool:
         """Whether the state in the container is unknown."""
-        return self.mode < 0
+        return bool(self[2] & _SIGN)
 
     def doubtful(self) -> FileState:
         """A state that differs from every possible state of the host: a folder, or any kind of file."""
         kind = FileKind.FILE if self.kind is FileKind.OTHER else self.kind
-        return replace(self, kind=kind, mode=-1, link=None)
+        return self.but(kind=kind, mode=-1, link=None)
+
+
+def _status(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> bytes:
+    try:
+        return _STATUS.pack(size, mtime_ns, ctime_ns, inode)
+    except struct.error:  # a time after the year 2262
+        saved, changed = ((time + _TOP & _ALL) - _TOP for time in (mtime_ns, ctime_ns))
+        return _STATUS.pack(size, saved, changed, inode & _ALL)
 
 
 Manifest = dict[str, FileState]
@@ -96,7 +165,7 @@ def diff(before: Mapping[str, FileState], now: Mapping[str, FileState | None]) -
         if state is not None and (old is None or not state.is_same(old)):
             present[path] = state
             if old is not None and old.is_doubtful and state.kind in (FileKind.FILE, FileKind.LINK):
-                gone[path] = replace(old, kind=FileKind.DIR)  # a put replaces a file, but a folder may be in its way
+                gone[path] = old.but(kind=FileKind.DIR)  # a put replaces a file, but a folder may be in its way
     for path in _below_gone(gone, before, now):
         gone[path] = before[path]
         if (state := now.get(path)) is not None:
@@ -146,13 +215,13 @@ def with_loops(now: Mapping[str, FileState], fresh: dict[str, FileState | None])
     links |= {path: state for path, state in fresh.items() if state is not None and state.link is not None}
     looping = loops(links)
     kinds = {path: FileKind.OTHER if path in looping else FileKind.LINK for path in links}
-    changed = {path: replace(s, kind=kinds[path]) for path, s in links.items() if s.kind is not kinds[path]}
+    changed = {path: s.but(kind=kinds[path]) for path, s in links.items() if s.kind is not kinds[path]}
     return {**fresh, **changed}
 
 
 def mark_loops(states: dict[str, FileState]) -> dict[str, FileState]:
     """Mark each loop among the states of a first look as FileKind.OTHER; the dict is changed in place."""
-    states.update((path, replace(states[path], kind=FileKind.OTHER)) for path in loops(states))
+    states.update((path, states[path].but(kind=FileKind.OTHER)) for path in loops(states))
     return states
 
 

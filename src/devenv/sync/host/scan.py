@@ -19,7 +19,6 @@ from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 Prune = Callable[[str], bool]
 Enter = Callable[[str], object]
 
-MODES = tuple(range(0o1000))  # one shared number for all files with the same mode
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIR, stat.S_IFLNK: FileKind.LINK}
 FRESH_NS = 2 * 10**9  # a folder that changed within this time may change again without a new time
@@ -228,8 +227,7 @@ def _walk(root: str, prune: Prune, enter: Enter, states: dict[str, Any]) -> set[
 
 
 def _is_as(before: FileState, path: str, now: os.stat_result) -> bool:
-    same = now.st_ctime_ns == before.ctime_ns and now.st_mtime_ns == before.mtime_ns
-    if same and now.st_ino == before.inode and now.st_size == before.size:
+    if before.has_status(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino):
         return True
     return _state(path, now).is_same(before)
 
@@ -242,13 +240,6 @@ def _unescaped(text: str) -> str:
 def _state(path: str, status: os.stat_result) -> FileState:
     mode = status.st_mode
     kind = KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
-    changed, saved = status.st_ctime_ns, status.st_mtime_ns
-    return FileState(
-        kind,
-        MODES[mode & 0o777],
-        status.st_size,
-        changed if saved == changed else saved,  # one number for two: a tree of 50,000 files has many
-        changed,
-        status.st_ino,
-        os.readlink(path) if kind is FileKind.LINK else None,
-    )
+    link = os.readlink(path) if kind is FileKind.LINK else None
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return FileState(kind, mode & 0o777, status.st_size, *times, status.st_ino, link)

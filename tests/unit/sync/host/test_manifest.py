@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,20 @@ FILE = FileState(FileKind.FILE, 0o644, 3, 10, 20, 7)
 DIR = FileState(FileKind.DIR, 0o755, 4096, 10, 20, 8)
 LINK = FileState(FileKind.LINK, 0o777, 1, 10, 20, 9, "to")
 OTHER = FileState(FileKind.OTHER, 0o600, 0, 10, 20, 6)
+
+
+def test_a_state_has_the_values_that_it_was_made_of() -> None:
+    """They are packed; the text of a link may be any bytes, and of a time beyond 64 bits only equality is kept."""
+    state = FileState(FileKind.LINK, 0o777, 1 << 40, -1, 1_700_000_000_123_456_789, (1 << 64) - 1, "\udcff=")
+    assert (state.kind, state.mode, state.size, state.inode) == (FileKind.LINK, 0o777, 1 << 40, (1 << 64) - 1)
+    assert (state.ctime_ns, state.link) == (1_700_000_000_123_456_789, "\udcff=")
+    assert repr(FILE) == "FileState(<FileKind.FILE: 'file'>, 420, 3, 10, 20, 7, None)"
+    assert (FILE.doubtful().mode, FILE.doubtful().is_doubtful, FILE.is_doubtful) == (-1, True, False)
+    late = FILE.but(mtime_ns=1 << 63)
+    assert late == FILE.but(mtime_ns=1 << 63)
+    assert late not in (FILE, FILE.but(mtime_ns=(1 << 63) + 1))
+    assert late.has_status(3, 1 << 63, 20, 7)
+    assert not late.has_status(3, 10, 20, 7)
 
 
 def text(changes: Changes) -> str:
@@ -36,16 +49,16 @@ def text(changes: Changes) -> str:
         ({}, {"/a": None}, ""),
         ({"/a": FILE}, {"/a": FILE}, ""),
         ({"/a": FILE}, {}, ""),
-        ({"/a": OTHER}, {"/a": replace(OTHER, mtime_ns=11)}, ""),
+        ({"/a": OTHER}, {"/a": OTHER.but(mtime_ns=11)}, ""),
         # a file differs by everything that lstat says
-        ({"/a": FILE}, {"/a": replace(FILE, mode=0o755)}, "+/a:file"),
-        ({"/a": FILE}, {"/a": replace(FILE, size=4)}, "+/a:file"),
-        ({"/a": FILE}, {"/a": replace(FILE, mtime_ns=11)}, "+/a:file"),
-        ({"/a": FILE}, {"/a": replace(FILE, ctime_ns=21)}, "+/a:file"),
-        ({"/a": FILE}, {"/a": replace(FILE, inode=70)}, "+/a:file"),
+        ({"/a": FILE}, {"/a": FILE.but(mode=0o755)}, "+/a:file"),
+        ({"/a": FILE}, {"/a": FILE.but(size=4)}, "+/a:file"),
+        ({"/a": FILE}, {"/a": FILE.but(mtime_ns=11)}, "+/a:file"),
+        ({"/a": FILE}, {"/a": FILE.but(ctime_ns=21)}, "+/a:file"),
+        ({"/a": FILE}, {"/a": FILE.but(inode=70)}, "+/a:file"),
         # a folder by its mode, a link by its text
-        ({"/a": DIR}, {"/a": replace(DIR, size=8192, mtime_ns=11, ctime_ns=21, inode=80)}, ""),
-        ({"/a": DIR}, {"/a": replace(DIR, mode=0o700)}, ""),
+        ({"/a": DIR}, {"/a": DIR.but(size=8192, mtime_ns=11, ctime_ns=21, inode=80)}, ""),
+        ({"/a": DIR}, {"/a": DIR.but(mode=0o700)}, ""),
         ({"/a": DIR.doubtful()}, {"/a": DIR}, "+/a:dir"),
         ({"/a": FILE.doubtful()}, {"/a": FILE}, "-/a:dir +/a:file"),
         ({"/a": FILE.doubtful()}, {"/a": DIR}, "-/a:file +/a:dir"),
@@ -59,10 +72,10 @@ def text(changes: Changes) -> str:
         ({"/a": FILE.doubtful(), "/a/b": FILE}, {"/a": OTHER}, "-/a/b:file -/a:file +/a:other"),
         ({"/a": OTHER.doubtful()}, {"/a": OTHER}, "-/a:file +/a:other"),
         ({"/a": OTHER.doubtful()}, {"/a": None}, "-/a:file"),
-        ({"/a": LINK}, {"/a": replace(LINK, mtime_ns=11)}, ""),
-        ({"/a": LINK}, {"/a": replace(LINK, inode=90)}, "+/a:link"),  # another state was read in between
-        ({"/a": LINK}, {"/a": replace(LINK, ctime_ns=90)}, "+/a:link"),
-        ({"/a": LINK}, {"/a": replace(LINK, link="from")}, "+/a:link"),
+        ({"/a": LINK}, {"/a": LINK.but(mtime_ns=11)}, ""),
+        ({"/a": LINK}, {"/a": LINK.but(inode=90)}, "+/a:link"),  # another state was read in between
+        ({"/a": LINK}, {"/a": LINK.but(ctime_ns=90)}, "+/a:link"),
+        ({"/a": LINK}, {"/a": LINK.but(link="from")}, "+/a:link"),
         # new and deleted paths, in order
         ({}, {"/b": FILE, "/a/x": FILE, "/a": DIR}, "+/a:dir +/a/x:file +/b:file"),
         ({"/a": FILE, "/b": FILE}, {"/b": None, "/a": None}, "-/a:file -/b:file"),
@@ -113,7 +126,7 @@ def test_apply_changes_the_manifest_in_place() -> None:
 
 # A model of a disk: a folder has names, and only a folder has paths below it.
 _PATHS = ("/a", "/a/x", "/a/x/1", "/a/y", "/b", "/b/x", "/c")
-_STATES = st.sampled_from([FILE, replace(FILE, size=5), DIR, replace(DIR, mode=0o700), LINK, OTHER])
+_STATES = st.sampled_from([FILE, FILE.but(size=5), DIR, DIR.but(mode=0o700), LINK, OTHER])
 _STEP = st.lists(st.tuples(st.sampled_from(_PATHS), st.one_of(st.none(), _STATES)), min_size=1, max_size=4)
 
 
@@ -204,7 +217,7 @@ def test_a_loop_is_no_link_until_it_leads_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "b").unlink()
     fresh = manifest.with_loops(now, {str(tmp_path / "b"): None})
     assert fresh[str(tmp_path / "b")] is None
-    assert fresh[str(tmp_path / "a")] == replace(now[str(tmp_path / "a")], kind=FileKind.LINK)
+    assert fresh[str(tmp_path / "a")] == now[str(tmp_path / "a")].but(kind=FileKind.LINK)
 
 
 def test_where_no_link_changes_nothing_is_looked_at(tmp_path: Path) -> None:
