@@ -102,6 +102,8 @@ NOT_RUN: Mapping[str, str] = {
     "devenv explain PATH": SAME,
     "devenv shell SERVICE": SAME,
     "devenv exec postgres psql -U app": SAME,
+    "devenv exec web ...": "Compose's command; tests/e2e/test_remote_files.py",
+    "devenv cp web:/app/report.html .": "Compose's command",
     "devenv snapshot export before-migration FILE": SAME,
     "devenv add mysql": SAME,
     "devenv attach api": "tests/e2e/test_background.py",

@@ -226,13 +226,11 @@ async def test_a_service_is_built_while_the_image_of_another_is_pulled(
     machine.host.images = {}
     arrived = {name: anyio.Event() for name in ("fast:1", "slow:1")}
     sections = {"fast": "FROM fast:1", "slow": "FROM slow:1", "last": "FROM shop-fast\nCOPY --from=slow:1 / /"}
-    site = machine.site(
-        "shop",
-        **{
-            name: {"build": {"context": ".", "dockerfile_inline": text}, "image": f"shop-{name}"}
-            for name, text in sections.items()
-        },
-    )
+    services: dict[str, Any] = {
+        name: {"build": {"context": ".", "dockerfile_inline": text}, "image": f"shop-{name}"}
+        for name, text in sections.items()
+    }
+    site = machine.site("shop", **services)
 
     async def pull(_: Images, reference: str, **__: object) -> None:
         await arrived[reference].wait()
