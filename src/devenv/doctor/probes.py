@@ -33,7 +33,7 @@ from devenv.host import limits as host_limits
 from devenv.host import listeners, ports, proxies
 from devenv.host.listeners import taken
 from devenv.host.registry_auth import cli_settings
-from devenv.images.prepare import selected, selection_file
+from devenv.images.builder import selected, selection_file
 from devenv.model.answers import BUILDER, ENGINE, MACHINE, PROJECT, PROXIES, REGISTRIES, TOOLS
 from devenv.model.project import Project
 from devenv.remote.line import Line, line_for_requests

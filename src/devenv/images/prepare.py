@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
-from typing import Any
 
 import anyio
 
@@ -22,12 +20,11 @@ from devenv.docker.build_progress import MOST_STEPS, of_part
 from devenv.docker.cli import Compose
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import BuildError
-from devenv.docker.context import config_folder
-from devenv.docker.endpoint import Endpoint
 from devenv.events import Emit, Event, Notice, Step
 from devenv.host.proxies import step_arguments
 from devenv.images import acquire
 from devenv.images.acquire import AcquiredImages
+from devenv.images.builder import foreign_builder
 from devenv.images.dockerfile import base_image
 from devenv.images.dockerfile_parser import frontend, instructions, without_syntax
 from devenv.images.early_builds import EarlyBuilds
@@ -107,8 +104,7 @@ async def prepare_images(
 
     settings = user_settings()
     built = {service.name: service.build for service in project.services if service.build}
-    warnings = [secret_arguments_notice(name, build.args) for name, build in built.items()]
-    for warning in filter(None, (foreign_builder(engine.endpoint) if built else None, *warnings)):
+    for warning in _warnings(engine, built):
         once(warning)
     mirrors, stand_ins = acquire.mirrors_of(project), options.stand_ins or settings.stand_ins
     host_settings = options.host_settings or settings.host_settings
@@ -130,6 +126,14 @@ async def prepare_images(
         once(Notice(f"{why} {', '.join(without_frontend)}"))
     environment = await _environments(engine, project, acquired.texts, host)
     return replace(prepared, environment=environment, host_settings=host_settings, reported=frozenset(notices))
+
+
+def _warnings(engine: Engine, built: Mapping[str, Build]) -> Iterator[Notice]:
+    if built and (foreign := foreign_builder(engine.endpoint)):
+        yield foreign
+    for name, build in built.items():
+        if warning := secret_arguments_notice(name, build.args):
+            yield warning
 
 
 async def _prepared(project: Project, acquired: AcquiredImages, builder: str, host: _HostSettings) -> PreparedImages:
@@ -278,34 +282,3 @@ def _ignore_file(build: Build, directory: str) -> tuple[str, str]:
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             return os.path.relpath(path, directory), file.read()
     return "", ""
-
-
-def foreign_builder(endpoint: Endpoint) -> Notice | None:
-    """A notice if the selected builder does not see the engine's images; None if the engine itself builds."""
-    name, instance = selected(endpoint)
-    driver = instance.get("Driver")
-    if driver in (None, "docker"):
-        return None
-    message = f"the builder {name} ({driver}) does not see the engine's images: it asks registries by itself"
-    return Notice(message, "BUILDX_BUILDER=default devenv up")
-
-
-def selected(endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
-    """The selected builder's name, or empty, and its description (see buildx, store/store.go)."""
-    current = _read(selection_file())
-    counts = current.get("Global") or current.get("Key") in (endpoint.context, endpoint.host)
-    name = os.environ.get("BUILDX_BUILDER") or (str(current.get("Name") or "") if counts else "")
-    instance = os.path.join(os.path.dirname(selection_file()), "instances", os.path.basename(name))
-    return name, _read(instance) if name else {}
-
-
-def selection_file() -> str:
-    """The path of the file that names the selected builder."""
-    return os.path.join(os.environ.get("BUILDX_CONFIG") or os.path.join(config_folder(), "buildx"), "current")
-
-
-def _read(path: str) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
-        content = json.load(file)
-        return content if isinstance(content, dict) else {}
-    return {}

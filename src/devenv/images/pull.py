@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -151,9 +151,15 @@ class _Pulls:
                 pulled[name] = fault
             if len(self._mirrors) == 1:
                 self._note_silent(self._mirrors[0], fault)
+        # Failed pulls take precedence, then the first name.
+        return self._with_answers(failure, [*reversed(tried.items()), *pulled.items()])
+
+    def _with_answers(self, failure: Failure, tries: Iterable[tuple[str, Failure]]) -> Failure:
+        """The failure with the answer of each mirror; of several tries, the last one counts."""
         faults = {mirror: self._silent[mirror] for mirror in self._mirrors if mirror in self._silent}
-        tries = [*reversed(tried.items()), *pulled.items()]  # failed pulls take precedence, then the first name
-        faults |= {m: fault for tried_name, fault in tries for m in self._mirrors if tried_name.startswith(f"{m}/")}
+        faults |= {
+            mirror: fault for name, fault in tries for mirror in self._mirrors if name.startswith(f"{mirror}/")
+        }
         causes = (f"{mirror}: {fault.cause}" for mirror, fault in faults.items())
         hint = next((fault.hint for fault in faults.values() if fault.hint and not fault.absent), None)
         return replace(failure, cause="; ".join([failure.cause, *causes]), hint=failure.hint or hint)

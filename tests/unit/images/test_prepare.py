@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +16,7 @@ from devenv.images import acquire
 from devenv.images.acquire import AcquiredImages
 from devenv.images.host_settings import derive
 from devenv.images.needs import needs
-from devenv.images.prepare import BUILT_ON, PreparedImages, build, foreign_builder, prepare_images
+from devenv.images.prepare import BUILT_ON, PreparedImages, build, prepare_images
 from devenv.model.images import ImageOptions
 from devenv.model.project import Build, Project, Service
 from support.engine import Image, MemoryEngine, MemoryHost
@@ -195,43 +194,3 @@ def test_a_failed_build_names_the_silent_server(reason: str, expected: str) -> N
     with pytest.raises(BuildError) as caught:
         anyio.run(lambda: build(cast("Compose", Failing()), ["a"], lambda _: None, project, PreparedImages()))
     assert caught.value.message == expected
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of Buildx, with one builder of each kind."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    monkeypatch.delenv("BUILDX_BUILDER", raising=False)
-    monkeypatch.delenv("BUILDX_CONFIG", raising=False)
-    instances = tmp_path / "buildx/instances"
-    instances.mkdir(parents=True)
-    for name, driver in (("box", "docker-container"), ("own", "docker")):
-        (instances / name).write_text(json.dumps({"Name": name, "Driver": driver}))
-    return tmp_path / "buildx"
-
-
-@pytest.mark.parametrize(
-    ("current", "variable", "name"),
-    [
-        (None, "", None),
-        (None, "box", "box"),
-        (None, "own", None),
-        (None, "default", None),
-        ({"Key": HERE.host, "Name": "box"}, "", "box"),
-        ({"Key": HERE.host, "Name": "box"}, "default", None),
-        ({"Key": "unix:///elsewhere", "Name": "box"}, "", None),
-        ({"Key": "unix:///elsewhere", "Name": "box", "Global": True}, "", "box"),
-        ({"Key": HERE.host, "Name": ""}, "", None),
-        ([], "", None),
-    ],
-)
-def test_which_builder_is_selected(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, current: object, variable: str, name: str | None
-) -> None:
-    """The variable counts before the choice that was made for this engine, or for all."""
-    if current is not None:
-        (folder / "current").write_text(json.dumps(current))
-    monkeypatch.setenv("BUILDX_BUILDER", variable)
-    error = foreign_builder(HERE)
-    assert (error.message.split()[2:4] if error else None) == ([name, "(docker-container)"] if name else None)
-    assert error is None or error.hint == "BUILDX_BUILDER=default devenv up"
