@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pty
+import select
 import socket
 import subprocess
 import xml.etree.ElementTree as ET
@@ -171,14 +172,12 @@ def _on_terminal(command: str, typed: str, before: str = "") -> tuple[int, str]:
         stderr=theirs,
         start_new_session=True,
     )
-    os.close(theirs)
     os.write(ours, typed.encode())
     screen = b""
-    try:
-        while chunk := os.read(ours, 1000):
-            screen += chunk
-    except OSError:  # Linux reports the end of a terminal so
-        pass
+    while process.poll() is None or select.select([ours], [], [], 0.1)[0]:
+        if select.select([ours], [], [], 0.1)[0]:
+            screen += os.read(ours, 1000)
+    os.close(theirs)  # the last output may be lost if nobody has the terminal open
     os.close(ours)
     return process.wait(10), screen.decode()
 
