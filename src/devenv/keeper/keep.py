@@ -149,9 +149,7 @@ class Keeper:
                     reload = Reload(
                         options.selection, loaded, context.emit, project.update.apply, context.engine.until_back
                     )
-                    requests = Requests(
-                        context.run, project, effects, self._feed, reload, lambda: server.RunPage, goes_on=True
-                    )
+                    requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
                     if context.line is not None:
