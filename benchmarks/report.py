@@ -115,17 +115,25 @@ def markdown(result: dict[str, Any]) -> str:
 def added(before: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """The result with those rows of an earlier one that it does not have.
 
-    Where the earlier rows are the most, it is their run that the result tells of, and of this one what differs.
+    It tells of the run with the most rows, and of the others by row.
     """
     rows = {figure["row"] for figure in result["figures"]}
     kept = [figure for figure in before["figures"] if figure["row"] not in rows]
     figures = sorted([*kept, *result["figures"]], key=lambda figure: int(figure["row"]))
-    on = result["machine"]
-    if len({figure["row"] for figure in kept}) > len(rows):
-        which = ", ".join(map(str, sorted(rows)))
-        measured = f"{on['date']} ({on['run']} run, load {on['load']}), devenv at `{on['devenv']}`"
-        on = {**before["machine"], "later": {**before["machine"].get("later", {}), which: measured}}
+    runs = {figure["row"]: _run(before["machine"]) for figure in kept}
+    for which, run in before["machine"].get("later", {}).items():
+        runs |= {int(row): run for row in which.split(", ") if int(row) in runs}
+    on = before["machine"] if len(runs) > len(rows) else result["machine"]
+    later: dict[str, list[str]] = {}
+    for row, run in sorted({**runs, **dict.fromkeys(rows, _run(result["machine"]))}.items()):
+        if run != _run(on):
+            later.setdefault(run, []).append(str(row))
+    on = {**on, "later": {", ".join(which): run for run, which in later.items()}}
     return {**result, "machine": on, "figures": figures, "series": {**before["series"], **result["series"]}}
+
+
+def _run(on: dict[str, Any]) -> str:
+    return f"{on['date']} ({on['run']} run, load {on['load']}), devenv at `{on['devenv']}`"
 
 
 def missing(

@@ -114,24 +114,40 @@ def test_page_without_marks_is_refused() -> None:
         report.put_into("# Performance\n", "figures")
 
 
+FIRST = {"date": "2025-01-01", "run": "full", "load": "0.2", "devenv": "a"}
+LATER = {"date": "2026-01-01", "run": "full", "load": "0.1", "devenv": "b"}
+OLD, NEW = "2025-01-01 (full run, load 0.2), devenv at `a`", "2026-01-01 (full run, load 0.1), devenv at `b`"
+
+
 def test_rows_that_were_not_measured_are_kept() -> None:
-    """A later run of some rows replaces only these rows, and says when and on which machine it was."""
-    before = {"figures": [{"row": 1, "n": 1}, {"row": 7, "n": 1}], "series": {"saves": 1, "site": 1}, "machine": 1}
-    later = {"figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}], "series": {"saves": 2}, "machine": 2}
+    """A run of most rows replaces these, and the page says of the others when and with which devenv they were."""
+    before = {
+        "figures": [{"row": 1, "n": 1}, {"row": 7, "n": 1}],
+        "series": {"saves": 1, "site": 1},
+        "machine": FIRST,
+    }
+    later = {"figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}], "series": {"saves": 2}, "machine": LATER}
     assert report.added(before, later) == {
         "figures": [{"row": 1, "n": 2}, {"row": 5, "n": 2}, {"row": 7, "n": 1}],
         "series": {"saves": 2, "site": 1},
-        "machine": 2,
+        "machine": {**LATER, "later": {"7": OLD}},
     }
+
+
+def test_the_last_run_of_each_row_counts() -> None:
+    """A row that was measured three times is named once."""
+    before = {"figures": [{"row": row} for row in (1, 2, 3, 4)], "series": {}, "machine": FIRST}
+    once = report.added(before, {"figures": [{"row": 3}, {"row": 4}], "series": {}, "machine": LATER})
+    assert once["machine"]["later"] == {"3, 4": NEW}
+    again = report.added(once, {"figures": [{"row": 4}], "series": {}, "machine": {**LATER, "load": "9"}})
+    assert again["machine"]["later"] == {"3": NEW, "4": NEW.replace("0.1", "9")}
 
 
 def test_a_later_run_of_a_few_rows_says_when_it_was() -> None:
     """The head of the page describes the first measurement; each later run is named with its rows."""
-    machine = {"date": "2026-01-01", "run": "full", "load": "0.1", "devenv": "abc"}
-    before = {"figures": [{"row": row} for row in (1, 2, 3)], "series": {}, "machine": {"date": "2025-01-01"}}
-    later = {"figures": [{"row": 3}], "series": {}, "machine": machine}
-    machines = report.added(before, later)["machine"]
-    assert machines == {"date": "2025-01-01", "later": {"3": "2026-01-01 (full run, load 0.1), devenv at `abc`"}}
+    before = {"figures": [{"row": row} for row in (1, 2, 3)], "series": {}, "machine": FIRST}
+    machines = report.added(before, {"figures": [{"row": 3}], "series": {}, "machine": LATER})["machine"]
+    assert machines == {**FIRST, "later": {"3": NEW}}
     shown = report.markdown(
         {
             "contenders": {},
