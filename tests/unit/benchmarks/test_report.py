@@ -136,7 +136,7 @@ def test_rows_that_were_not_measured_are_kept() -> None:
 
 def test_the_last_run_of_each_row_counts() -> None:
     """A row that was measured three times is named once."""
-    before = {"figures": [{"row": row} for row in (1, 2, 3, 4)], "series": {}, "machine": FIRST}
+    before = {"figures": [{"row": row} for row in range(1, 6)], "series": {}, "machine": FIRST}
     once = report.added(before, {"figures": [{"row": 3}, {"row": 4}], "series": {}, "machine": LATER})
     assert once["machine"]["later"] == {"3, 4": NEW}
     again = report.added(once, {"figures": [{"row": 4}], "series": {}, "machine": {**LATER, "load": "9"}})
