@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from support.cli import Devenv, StartDevenv
 from support.lab import Lab
 from support.lab_stack import LabStack
-from support.registries import Answer, Forward, Front, Rule, Seen
+from support.registries import Answer, Forward, Front, Rule, Seen, busybox_layer, digest
 
 
 @contextmanager
 def held(lab: Lab, part: str) -> Iterator[tuple[Front, threading.Event]]:
-    """A mirror that answers requests whose path contains `part` once the event is set, at the latest at the end."""
+    """A mirror that answers requests whose path contains `part` once the event is set, at the latest at the end.
+
+    The layer that all images share is never held: an engine gets it once, and every image would wait for it.
+    """
     gate = threading.Event()
+    shared = digest(busybox_layer())
 
     def rule(seen: Seen, _: Forward) -> Answer | None:
-        if part in seen.path:
+        if part in seen.path and shared not in seen.path:
             gate.wait()
         return None
 
