@@ -81,10 +81,10 @@ class Checked:
 class Entered(Checked):
     """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo.
 
-    `early`: the builds that began while images were pulled.
+    `early_builds`: the builds that began while images were pulled.
     """
 
-    early: EarlyBuilds | None = None
+    early_builds: EarlyBuilds | None = None
 
 
 @dataclass(frozen=True, slots=True)

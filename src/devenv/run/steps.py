@@ -179,15 +179,15 @@ async def acquire_images(context: Context, entered: Entered) -> Entered:
         if early is not None:
             early.report_failures()
         raise
-    return replace(entered, desired=desired, early=early)
+    return replace(entered, desired=desired, early_builds=early)
 
 
 async def build_images(context: Context, entered: Entered) -> Entered:
     """Build the images of the services that have a build section and have not been built meanwhile."""
     desired = entered.desired
-    if entered.early is not None:
-        await build(desired, await entered.early.left(desired.built), context.emit)
-        await entered.early.finish()
+    if entered.early_builds is not None:
+        await build(desired, await entered.early_builds.left(desired.built), context.emit)
+        await entered.early_builds.finish()
     await require_checks(desired, context.options, context.engine)
     folders = await missing_folders(context.volume_transfer, desired, context.options.selection, desired.own)
     return replace(entered, desired=replace(desired, folders=folders))
