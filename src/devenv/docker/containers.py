@@ -57,7 +57,7 @@ class Containers(EngineGroup):
         return tuple(sorted((c for c in containers if c is not None), key=lambda c: (c.service, c.name)))
 
     async def listed(self) -> tuple[Container, ...]:
-        """The containers of all projects, with what a listing says of them."""
+        """The containers of all projects, with the fields of a listing."""
         query = {"all": "1", "filters": json.dumps({"label": [PROJECT_LABEL]})}
         return tuple(await self._api.ask_all("containers/json", "listing containers", answers.listed, query))
 
@@ -90,7 +90,7 @@ class Containers(EngineGroup):
     async def health_test(self, container_id: str) -> tuple[tuple[str, ...], float] | None:
         """The command of the container's health check and its limit in seconds; None without a check.
 
-        As the engine runs it: `CMD-SHELL` by the image's shell.
+        `CMD-SHELL` is run by the image's shell, as the engine does.
         """
 
         def test(answer: Mapping[str, Any]) -> tuple[tuple[str, ...], float] | None:
@@ -165,7 +165,7 @@ class Containers(EngineGroup):
                 raise
 
     async def _is_restarted(self, container: Container) -> bool:
-        """Whether a container whose restart failed has been started all the same, by the engine or now."""
+        """Whether the container runs after its restart failed: the engine has started it, or this function does."""
         for pause in AGAIN:
             with contextlib.suppress(EngineError):
                 now = await self.inspect(container.id)
@@ -230,7 +230,7 @@ class Archive(EngineGroup):
     async def upload(self, container_id: str, pieces: Generator[bytes], size: int, *, path: str = "/") -> None:
         """Extract a tar of about `size` bytes in the folder `path`; a thread reads it from `pieces`.
 
-        For gigabytes: it takes half the processor time of `put`. Errors as there.
+        For gigabytes: it takes half the processor time of `put`. Raises as `put`.
         """
         action, total = "writing into a container", LONG_TIMEOUT + size / SLOWEST
         query = {"path": path, **EXTRACT}

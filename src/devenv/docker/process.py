@@ -128,7 +128,7 @@ async def started(
 def surroundings(program: str = "") -> dict[str, str]:
     """The environment of children: ours, and the variables that `environment` adds.
 
-    The program `docker` uses the line of a run that is up if this process has none of its own.
+    The program `docker` uses the ssh connection (`remote.line`) of a run that is up, unless this process has its own.
     """
     return {**os.environ, **(_ENVIRONMENT.get() or context.line_environment(program))}
 
@@ -147,7 +147,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 class DependentProcess:
-    """A child for a thread that waits for it, which ends with this process, however this process ends.
+    """A child that ends when this process ends, also if this process is killed. Its methods block.
 
     It runs below a shell, in a session of its own; `errors` is the descriptor of its standard error. `folder` is
     removed if this process dies.
@@ -180,7 +180,7 @@ class DependentProcess:
         return self._stdin.fileno()
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait until the child has ended, for at most so many seconds; return whether it has."""
+        """Wait until the child has ended, for at most `seconds`; return whether it has."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(seconds)
         return self._child.returncode is not None
@@ -197,7 +197,7 @@ class DependentProcess:
 
 
 def brief(argv: Sequence[str], seconds: float) -> Completed:
-    """Run a short child, which is killed after so many seconds; exit code 1 if it could not be run. Blocking."""
+    """Run a short child, which is killed after `seconds`; exit code 1 if it could not be run. Blocking."""
     with trace.command(argv) as span, contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
             list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False,

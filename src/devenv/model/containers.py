@@ -34,7 +34,7 @@ ESCAPES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as inspected. `state` is the engine's word: created, running, exited, ...
+    """A container as inspected. `state` is the word of the engine: created, running, exited, ...
 
     `health` is None without a health check, else starting, healthy or unhealthy. `started_at` and `finished_at` are
     the engine's own texts (RFC 3339); while the container runs, `finished_at` is the end of its previous process.
@@ -70,7 +70,7 @@ class Container:
     udp_ports: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[str, ...] = ()  # real names
     anonymous: tuple[str, ...] = ()  # where its anonymous volumes are mounted
-    holds: str = ""  # the volume that the container was created to hold: see `volumes.transfer`
+    holds: str = ""  # the volume that the container was created to hold: see `volumes.holders`
     database: str = ""  # in its image, see `snapshot.database`
     restart: str = ""  # the restart policy
     restarts: int = 0  # by the engine, according to the policy
@@ -183,7 +183,7 @@ def bare(line: str) -> str:
 
 def line(service: str, stream: str, timed: str) -> Line:
     """Split a printed text that begins with its time."""
-    if timed[19:20] == "." and timed[29:31] == "Z ":  # the engine's own form, a million times
+    if timed[19:20] == "." and timed[29:31] == "Z ":  # the engine's own form, quickly: logs are long
         return Line(timed[:30], service, stream, timed[31:])
     if time := _TIME.match(timed):
         return Line(f"{time[1]}.{(time[2] or ''):0<9}Z", service, stream, timed[time.end() :])

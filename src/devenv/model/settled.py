@@ -99,13 +99,13 @@ _RELOADING = Verdict(waits="the end of its reload")
 
 
 def verdict(facts: Facts, now: float) -> Verdict:
-    """What is true of the service now."""
+    """Whether the service has settled or failed, else what it waits for."""
     verdicts = (rule(facts, now) for rule in (_is_synced, _is_looked_at, _has_error, _has_reloaded, _is_proven))
     return next(found for found in verdicts if found is not None)
 
 
 def synced(facts: Facts, _: float) -> Verdict:
-    """What is true of the service if only its files count."""
+    """Whether the service has settled or failed if only its files count."""
     return _is_synced(facts, 0.0) or Verdict("synced")
 
 
@@ -140,7 +140,7 @@ def _has_error(facts: Facts, now: float) -> Verdict | None:
 
 
 def _may_be_old(facts: Facts) -> bool:
-    """Whether the program that was there before the sync may have printed the error: it was not reloaded since."""
+    """Whether the error may be of the code before the sync, since the program has not loaded the new code."""
     is_unnoticed = facts.effect.kind == "synced" and facts.reload.noticed < facts.effect.at - LOGGED
     return facts.is_reloader and is_unnoticed and facts.error_at < facts.effect.at + STILL_OLD
 

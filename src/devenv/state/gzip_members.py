@@ -68,7 +68,7 @@ def compresses_well(block: bytes | bytearray) -> bool:
 
 
 def crc32(content: bytes | memoryview, so_far: int = 0) -> int:
-    """The CRC-32 of the content, which follows on content with the CRC-32 `so_far`."""
+    """The CRC-32 of content that follows content with the CRC-32 `so_far`."""
     return int(fast.crc32(content, so_far))
 
 
@@ -82,7 +82,7 @@ def _trailer(block: bytes | memoryview) -> bytes:
 
 
 def content(body: bytes) -> bytes:
-    """The content of a member, which comes without its header. Raises zlib.error if it is damaged."""
+    """The content of a member that is given without its header. Raises zlib.error if it is damaged."""
     crc, size = TRAILER.unpack_from(body, len(body) - TRAILER.size)
     block = _inflated(memoryview(body)[: -TRAILER.size], size)
     if (fast.crc32(block), len(block)) != (crc, size):
@@ -181,7 +181,7 @@ class StoredDigest:
         self._sha256.update(view)
 
     def _begin(self, head: bytes) -> None:
-        """Begin with a member; what is no member, and all that follows, counts by its bytes."""
+        """Begin a member. If the data is not a member, all its bytes from here on are hashed."""
         self._head.clear()
         magic, _, _, _, _, extra_id, _, size = HEADER.unpack(head)
         if (magic, extra_id) == (MAGIC, EXTRA_ID) and size > HEADER.size:
@@ -252,6 +252,6 @@ class Gunzip:
             if plain := self._zip.decompress(packed, BLOCK):
                 self._is_empty = False
                 yield plain
-            if self._zip.eof and self._is_empty:  # many of them would take long, and hold nothing
+            if self._zip.eof and self._is_empty:  # many empty members would take long to read
                 raise zlib.error("a member is empty")
             packed = self._zip.unconsumed_tail or self._zip.unused_data

@@ -117,7 +117,7 @@ def others(project_state: ProjectState, owner: str) -> tuple[Container, ...]:
 
 
 def shown_owner(owner: str) -> str:
-    """User and machine of an owner: the label without what makes it unique."""
+    """User and machine of an owner: the label without its unique suffix."""
     return re.sub(r"-[0-9a-f]{12}\Z", "", owner)
 
 

@@ -155,7 +155,7 @@ class Run:
             private_files.replace(self.ledger, json.dumps(encode(ledger)))
 
     def clear(self, rest: Ledger | None = None) -> None:
-        """Put the ledger aside: nothing of this run is left but what `rest` lists. Raises StateError."""
+        """Move the ledger aside, since nothing of the run is left, or write `rest` instead. Raises StateError."""
         if rest is not None:
             self.write(rest)
         else:

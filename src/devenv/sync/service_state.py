@@ -178,7 +178,7 @@ class SyncState:
         self.report = SyncReport(self.context.emit, self.service, self.context.project.directory)
 
     def begin(self, before: SyncState | None) -> None:
-        """Take the current host as delivered, since each container is brought up to date when it is adopted.
+        """Record the host as delivered as it is now: each container is brought up to date when it is adopted.
 
         `before` is the state under the previous rules: its undelivered paths wait here.
         """

@@ -91,7 +91,7 @@ class Lineage:
 
     @property
     def has_state(self) -> bool:
-        """Whether it says what the next volume begins with: a saved state, or nothing after `down --volumes`."""
+        """Whether it is known how the next volume begins: with a saved state, or empty after `down --volumes`."""
         return self.asked is not None or not self.head == self.torn == NOTHING
 
     @property
@@ -202,8 +202,8 @@ def by_reference(snapshots: Iterable[Snapshot], reference: Reference) -> Snapsho
 def advanced(lineage: Lineage, snapshot: Snapshot) -> Lineage:
     """The lineage after the snapshot, a complete state that continues it, is on disk; its volume continues that.
 
-    A volume that began with the state that the user asked for has now gone beyond it, even if the run died before it
-    could note that.
+    If the volume began with the state that the user asked for, that request is done, even if the run died before it
+    recorded this.
     """
     head = (snapshot.id, snapshot.volume)
     asked = None if lineage.live and lineage.live.parent == lineage.asked else lineage.asked

@@ -125,7 +125,7 @@ class LogStreams:
             self._ended[container.id] = container.finished_at
 
     async def drain(self, containers: Iterable[Container]) -> None:
-        """Return once all output of these containers, of those that have ended, is passed on."""
+        """Return when all output of those of these containers that have ended is passed on."""
         for container in containers if self.is_on else ():
             if not container.running:
                 if container.key not in self._complete:
@@ -177,7 +177,7 @@ class LogStreams:
 
 
 def crowd() -> float:
-    """How many processes want each processor of this machine, at least 1: that many times longer does each take."""
+    """The number of runnable processes for each processor of this machine, at least 1: each takes so much longer."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
     return max(load / (os.cpu_count() or 1), 1.0)
 
@@ -208,7 +208,7 @@ class BusyProcesses:
                 with contextlib.suppress(EngineError):
                     usage = await self.engine.containers.usage(container.id)
                     if usage.cpu > LONGEST * 1e9 * usage.cpus:
-                        continue  # that of the whole machine: a rootless engine without cgroups
+                        continue  # the CPU time of the whole machine: a rootless engine without cgroups
                     self._used[life] = now, usage
                     if before is not None and usage.percent_since(before) >= BUSY * share:
                         self._busy_at[life] = now
