@@ -79,10 +79,11 @@ def test_the_handler_of_a_caller_stays() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has this device")
-def test_an_answer_that_cannot_be_written_is_an_error_without_a_traceback() -> None:
+@pytest.mark.parametrize("line", ["--version", "--help", "help sync", "ps --help"])
+def test_an_answer_that_cannot_be_written_is_an_error_without_a_traceback(line: str) -> None:
     """The disk of a redirected output is full."""
     with open("/dev/full", "wb") as full:
-        argv = [sys.executable, "-m", "devenv", "--version"]
+        argv = [sys.executable, "-m", "devenv", *line.split()]
         ended = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.stderr == "error: the answer cannot be written: No space left on device\n"
     assert ended.returncode == 1

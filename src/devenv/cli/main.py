@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ with LazyImports():
     from devenv.ui import cells
 
 _ONE_OPTION = r"(?<!\S)(--port|--from|--timeout|--watcher|--project-name|-p) "
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # typer prints the help, and the console all else
 BUG = 70
 INTERRUPTED = 130
 CLEANERS = frozenset({"up", "down", "gc", "ls", None})  # these report the remains of earlier runs themselves
@@ -46,6 +48,9 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001 - a bug must not print a traceback on the terminal
+        if isinstance(error, OSError) and error.errno in FULL and {"help", "-h", "--help"} & {*arguments}:
+            options.console().error(DevenvError(f"the answer cannot be written: {error.strerror}"))
+            return DevenvError.exit_code
         options.console().error(_crash(error))
         return BUG
 
