@@ -12,6 +12,7 @@ PURE = (
     "events.py",
     "lazy_dataclass.py",
     "paths.py",
+    "phrases.py",
     "redact.py",
     "model/*.py",
     "cli/candidates.py",
@@ -132,7 +133,7 @@ MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
         "bounded_search", "errors", "events", "explain", "lazy_dataclass", "lazy_imports", "model", "paths",
-        "private_files", "redact", "signals", "tasks",
+        "phrases", "private_files", "redact", "signals", "tasks",
     }),
     frozenset({"docker"}),
     frozenset({"remote"}),

@@ -13,7 +13,7 @@ HEAVY = {
     "asyncio", "h11", "pydantic", "python_on_whales", "rich", "watchfiles", "yaml",
 }  # fmt: skip
 PATTERNS = "devenv.explain.log_lines"  # compiles for 6 ms
-MODULES_OF_PS = 52  # of devenv
+MODULES_OF_PS = 53  # of devenv
 ANSWERED = """
 import datetime
 from devenv.docker import context

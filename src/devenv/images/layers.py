@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from devenv.explain import table
 from devenv.lazy_dataclass import dataclass
 from devenv.model.images import Advice, Anatomy, Layer
 from devenv.model.snapshot import shown
+from devenv.phrases import counted
 
 HistoryRow = Mapping[str, Any]  # a row of an image's history, in the engine's form
 
@@ -198,9 +199,10 @@ def _hidden(image: Anatomy, contents: Sequence[Contents], hidden: Sequence[Mappi
             if size >= HIDDEN_LEAST:
                 largest = max(paths, key=files.__getitem__)
                 message = (
-                    f"layer {other + 1} replaces or removes {shown(size)} of layer {index + 1}, which stay there"
+                    f"layer {other + 1} replaces or removes {shown(size)} of layer {index + 1}, which stay there: "
+                    f"{counted(len(paths), 'file')}, such as /{largest}"
                 )
-                yield Advice("hidden", f"{message}: {_count(paths)}, such as /{largest}", HIDING, index + 1, size)
+                yield Advice("hidden", message, HIDING, index + 1, size)
 
 
 def _caches(image: Anatomy, lasting: Sequence[Mapping[str, int]]) -> Iterator[Advice]:
@@ -208,9 +210,5 @@ def _caches(image: Anatomy, lasting: Sequence[Mapping[str, int]]) -> Iterator[Ad
         for pattern, name, hint in CACHES:
             sizes = [size for path, size in lasting[index].items() if re.match(pattern, path)]
             if sum(sizes) >= LEAST:
-                message = f"layer {index + 1} holds {name}: {shown(sum(sizes))} in {_count(sizes)}"
+                message = f"layer {index + 1} holds {name}: {shown(sum(sizes))} in {counted(len(sizes), 'file')}"
                 yield Advice("left-behind", message, hint, index + 1, sum(sizes))
-
-
-def _count(files: Sized) -> str:
-    return f"{len(files)} file{'' if len(files) == 1 else 's'}"

@@ -16,6 +16,7 @@ from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import ConfigError, DevenvError
 from devenv.model.answers import Here
 from devenv.model.ps import stands, troubles
+from devenv.phrases import clock, counted
 from devenv.run.cleanup.remains import (
     COMMAND,
     PHASES,
@@ -171,7 +172,7 @@ def _run_of(name: str, folder: str, key: str, endpoint: str) -> tuple[Run, Ledge
 
 
 def _beside(name: str, count: int) -> str:
-    containers = f"{count} container{'' if count == 1 else 's'} of it, not devenv's, run{'s' if count == 1 else ''}"
+    containers = f"{counted(count, 'container')} of it, not devenv's, run{'s' if count == 1 else ''}"
     return f"{name} is not up; {containers} (devenv ps)"
 
 
@@ -188,8 +189,8 @@ def _state(run: Run, ledger: Ledger, running: int, left: str, *, is_ready: bool)
 
 
 def _message(state: str, ledger: Ledger, running: int, left: str) -> str:
-    since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
-    count = f"{running} container{'' if running == 1 else 's'}"
+    since = clock(ledger.began, time.time())
+    count = counted(running, "container")
     return {
         "up": f"{ledger.project} is up since {since}, with {count}"
         if running

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Project
+from devenv.phrases import counted
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+FILE = "saved file"  # which waits for the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,17 @@ def remarks(project: Project, names: Iterable[str], machine: str) -> Iterator[st
                 yield f"{place}: the engine on {machine} chooses one, which is forwarded if it is free here"
 
 
-def counted(files: int) -> str:
-    """The number of files in words."""
-    return f"{files} saved file{'' if files == 1 else 's'}"
-
-
 def lost(machine: str, files: int, printed: str) -> str:
     """The message for a line that was lost; `files` wait for it, and ssh has `printed` the reason, if any."""
     reason = f" ({printed})" if printed else ""
-    waiting = (
-        f"{counted(files)} {'waits' if files == 1 else 'wait'}" if files else "saved files wait until it is back"
-    )
+    verb = "waits" if files == 1 else "wait"
+    waiting = f"{counted(files, FILE)} {verb}" if files else "saved files wait until it is back"
     return f"the line to {machine} is lost{reason}; {waiting}"
 
 
 def back(machine: str, seconds: float, files: int) -> str:
     """The message for a line that is back after so many seconds; `files` have waited for it."""
-    return f"the line to {machine} is back after {seconds:.0f} s{f': {counted(files)}' if files else ''}"
+    return f"the line to {machine} is back after {seconds:.0f} s{f': {counted(files, FILE)}' if files else ''}"
 
 
 def _bracketed(ip: str) -> str:

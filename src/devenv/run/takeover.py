@@ -11,6 +11,7 @@ from devenv.errors import StateError
 from devenv.events import Notice
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState, Volume
+from devenv.phrases import clock
 from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
 from devenv.run.cleanup.teardown import MOVED, of_earlier
 from devenv.state import identity, run_dir
@@ -121,7 +122,7 @@ class Takeover:
 
 def up_elsewhere(earlier: Ledger) -> StateError:
     """The error for a project that is up from another folder."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(earlier.began))
+    since = clock(earlier.began, time.time())
     message = f"the project {earlier.project} is up from {earlier.directory} since {since}"
     hint = f"devenv up -p {earlier.project}-2   (beside it), or: devenv down -p {earlier.project}"
     return StateError(message, hint=hint)
@@ -130,7 +131,8 @@ def up_elsewhere(earlier: Ledger) -> StateError:
 def _taken(project: str, own: str, container: Container, machine: str) -> StateError:
     whose = _whose(own, container.owner) if container.owner else "a run of devenv that this machine has no record of"
     where = f" on {machine}" if machine else ""
-    message = f"{project} is up{where} by {whose} since {_clock(container.created)}"
+    since = clock(identity.moment(container.created) or 0.0, time.time())
+    message = f"{project} is up{where} by {whose} since {since}"
     return StateError(message, hint=_beside(project, own, container.owner))
 
 
@@ -149,10 +151,3 @@ def _beside(project: str, own: str, owner: str) -> str:
     """The command that starts the project under a name that has the user's own name, if that differs."""
     user, other = (re.sub(r"[^a-z0-9]+", "-", one.partition("@")[0].lower()).strip("-") for one in (own, owner))
     return f"devenv up -p {project}-{user if user and user != other else 2}"
-
-
-def _clock(created: str) -> str:
-    """The local time of an engine's time; with the date if that is not today's."""
-    at = time.localtime(identity.moment(created) or 0.0)
-    is_today = time.strftime("%F", at) == time.strftime("%F")
-    return time.strftime("%H:%M" if is_today else "%F %H:%M", at)

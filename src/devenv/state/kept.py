@@ -15,6 +15,7 @@ from devenv import private_files
 from devenv.docker import process
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
+from devenv.phrases import clock
 from devenv.state.run_dir import KEEPER, Run
 
 RESUME = "devenv up -d"
@@ -95,7 +96,7 @@ def background(run: Run) -> tuple[str, bool]:
         return "", False
     if note.is_alive:
         return _alive(note), False
-    since = f"saved files have not been synced since {_clock(note.synced)}"
+    since = f"saved files have not been synced since {clock(note.synced, time.time())}"
     return f"{ledger.project}: {since}: the background process has ended ({_resume(note)})", True
 
 
@@ -110,15 +111,10 @@ def _resume(note: KeeperNote) -> str:
 
 def _alive(note: KeeperNote) -> str:
     if note.problem:
-        return f"running in the background since {_clock(note.since)}: {note.problem.splitlines()[0]}"
+        return f"running in the background since {clock(note.since, time.time())}: {note.problem.splitlines()[0]}"
     if note.state == STARTING:
         return "running in the background, starting to sync saved files"
-    return f"running in the background, syncing saved files (since {_clock(note.since)})"
-
-
-def _clock(at: float) -> str:
-    day = "%Y-%m-%d " if time.localtime(at)[:3] != time.localtime()[:3] else ""
-    return time.strftime(f"{day}%H:%M:%S", time.localtime(at))
+    return f"running in the background, syncing saved files (since {clock(note.since, time.time())})"
 
 
 def _path(run: Run) -> str:

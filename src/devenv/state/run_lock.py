@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from devenv import private_files
+from devenv import phrases, private_files
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 from devenv.private_files import written
@@ -99,7 +99,7 @@ class RunLock:
 
     def up_error(self) -> StateError:
         """The error that says who holds the project."""
-        since = time.strftime("%H:%M:%S", time.localtime(os.stat(self.path).st_mtime))
+        since = phrases.clock(os.stat(self.path).st_mtime, time.time())
         return StateError(
             f"this project is already up: devenv runs as pid {self.holder()} since {since}",
             hint="devenv logs   (shows it; `devenv down` ends it and cleans up)",

@@ -43,11 +43,6 @@ def forwarded(machine: str) -> str:
     return f" (forwarded from {clean(machine)})" if machine else ""
 
 
-def counted(number: int, kind: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {kind}{'' if number == 1 else 's'}"
-
-
 def columns(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """The rows as lines in aligned columns below the names of their keys; no line if there is no row."""
     heads = list(rows[0]) if rows else []

@@ -12,7 +12,8 @@ from devenv.model.graph import Graph, Node
 from devenv.model.images import Anatomy, Report
 from devenv.model.project import Dependency
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import clean, counted, cut, fit
+from devenv.phrases import counted
+from devenv.ui.cells import clean, cut, fit
 
 SHORTEST = 0.005  # seconds; less is shown as nothing
 NARROWEST_BARS = 12  # columns; with fewer there are no bars

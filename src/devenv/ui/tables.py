@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from devenv.model.snapshot import ago
 from devenv.model.snapshot import shown as size
+from devenv.phrases import counted
 from devenv.ui import cells
 from devenv.ui.cells import MARKS as STATES
-from devenv.ui.cells import clean, clean_lines, columns, counted, forwarded
+from devenv.ui.cells import clean, clean_lines, columns, forwarded
 
 if TYPE_CHECKING:
     from devenv.model.answers import (
@@ -59,7 +60,7 @@ def findings(shown: Sequence[Finding], areas: Collection[str], seconds: float) -
 
 def _count(findings: Sequence[Finding], severity: str) -> str:
     number = sum(finding.severity == severity for finding in findings)
-    return f"{number or 'no'} {severity}{'' if number == 1 else 's'}"
+    return counted(number, severity) if number else f"no {severity}s"
 
 
 def services(states: Stands) -> Iterator[str]:

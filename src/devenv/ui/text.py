@@ -11,7 +11,8 @@ from devenv import events as e
 from devenv.docker.build_progress import StepBegin, parse
 from devenv.lazy_dataclass import dataclass
 from devenv.model.snapshot import ago, shown
-from devenv.ui.cells import MARKS, clean, clean_lines, counted, forwarded
+from devenv.phrases import counted
+from devenv.ui.cells import MARKS, clean, clean_lines, forwarded
 
 BEGUN = {
     "load": "reading the project",

@@ -8,6 +8,7 @@ from devenv import events as e
 from devenv.docker.build_progress import StepBegin, StepEnd, parse
 from devenv.lazy_dataclass import dataclass
 from devenv.model.status import BAD, GOOD, Phase
+from devenv.phrases import counted
 from devenv.ui.cells import clean, clean_lines
 from devenv.web.timeline_items import Items, TimelineItem
 
@@ -117,7 +118,7 @@ class Timeline:
         saved = at - event.ms / 1000
         save = self._save(saved, event.paths)
         parts = [
-            f"{count} file{'' if count == 1 else 's'} {verb}"
+            f"{counted(count, 'file')} {verb}"
             for count, verb in ((event.files, "synced"), (event.deleted, "deleted"))
             if count
         ]

@@ -225,7 +225,7 @@ def test_a_dead_run(capfd: pytest.CaptureFixture[str], shop: Path, tmp_path: Pat
     begun(shop)
     answer, lines = printed(capfd)
     assert (answer.state, answer.others) == ("dead", ())
-    began = time.strftime("%H:%M:%S", time.localtime(1000.0))
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1000.0))
     assert lines[0] == f"the run of shop that began at {began} has died and left 1 container behind (devenv down)"
     assert lines[2].startswith("  devenv down ")
     assert not any("devenv gc" in line for line in lines)

@@ -133,7 +133,7 @@ async def test_another_owner_has_the_project(shop: Earlier, labels: dict[str, st
     theirs = shop.container("shop-db-1", ours=False, labels=labels)
     mine = shop.container()
     earlier = shop.ledger(shop.volume())
-    with pytest.raises(StateError, match=rf"^shop is up by {whose} since (\d+-\d+-\d+ )?\d+:\d+$") as caught:
+    with pytest.raises(StateError, match=rf"^shop is up by {whose} since (\d+-\d+-\d+ )?\d+:\d+:\d+$") as caught:
         await shop.taken(earlier, fresh=fresh)
     assert caught.value.hint == f"devenv up -p shop-{getpass.getuser()}"
     assert {theirs, mine} == shop.host.containers.keys()

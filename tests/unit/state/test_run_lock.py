@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,11 @@ def test_a_run_that_ends_says_so_to_other_commands(tmp_path: Path) -> None:
     assert not lock.is_ending()
     with lock.hold():
         assert not lock.is_ending()
+
+
+def test_a_run_of_another_day_is_named_with_its_date(tmp_path: Path) -> None:
+    """The time alone would be read as one of today."""
+    lock = RunLock(str(tmp_path / "lock"))
+    with lock.hold():
+        os.utime(lock.path, (1000.0, 1000.0))
+        assert re.search(r"since 19\d\d-\d\d-\d\d \d\d:\d\d:40$", lock.up_error().message)

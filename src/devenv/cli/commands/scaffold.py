@@ -15,6 +15,7 @@ from typer import Argument, Option
 from devenv.cli import options
 from devenv.errors import StateError, UsageError
 from devenv.lazy_imports import LazyImports
+from devenv.phrases import counted
 
 with LazyImports():
     import anyio
@@ -101,7 +102,7 @@ def _ask(question: templates.Question, console: consoles.Console) -> str:
 
 def _summary(folder: str, count: int) -> list[str]:
     path = os.path.relpath(folder)
-    return [f"{count} files in {path}", "  devenv up" if path == "." else f"  cd {path} && devenv up"]
+    return [f"{counted(count, 'file')} in {path}", "  devenv up" if path == "." else f"  cd {path} && devenv up"]
 
 
 def add(

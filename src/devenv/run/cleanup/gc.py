@@ -16,6 +16,7 @@ from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Kept, Notice, Problem
 from devenv.model import snapshot as model
 from devenv.model.snapshot import Snapshot
+from devenv.phrases import counted
 from devenv.run.cleanup import kept_logs
 from devenv.run.cleanup.down import PATIENCE, held
 from devenv.run.cleanup.remains import PHASES, at_work, remains
@@ -169,7 +170,7 @@ async def _built(engine: Engine, run: Run, ledger: Ledger) -> tuple[LocalImage, 
 
 def _counted(images: Sequence[LocalImage]) -> str:
     size = model.shown(sum(image.size for image in images))
-    return f"{len(images)} image{'' if len(images) == 1 else 's'} ({size})"
+    return f"{counted(len(images), 'image')} ({size})"
 
 
 def _snapshots(emit: Emit, *, remove: bool) -> bool:
@@ -200,7 +201,7 @@ def _snapshots(emit: Emit, *, remove: bool) -> bool:
 def _counted_snapshots(gone: Sequence[Snapshot], *, removed: bool) -> Notice:
     named = ", ".join(sorted({snapshot.project for snapshot in gone}))
     size = model.shown(sum(snapshot.stored for snapshot in gone))
-    what = f"{len(gone)} snapshot{'' if len(gone) == 1 else 's'} ({size}) of removed folders: {named}"
+    what = f"{counted(len(gone), 'snapshot')} ({size}) of removed folders: {named}"
     return Notice(f"removed {what}") if removed else Notice(what, "devenv gc --snapshots")
 
 

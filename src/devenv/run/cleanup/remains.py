@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from devenv import private_files
+from devenv import phrases, private_files
 from devenv.docker.endpoint import Endpoint, resolve
 from devenv.errors import EngineError, StateError
 from devenv.lazy_dataclass import dataclass
@@ -57,7 +57,7 @@ def counted(ledger: Ledger, project_state: ProjectState, judged: Iterable[Judged
         "network": len(ledger.networks(project_state)),
         "volume": sum(volume.verdict is not VolumeVerdict.OTHER for volume in judged),
     }
-    return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
+    return ", ".join(phrases.counted(n, kind) for kind, n in counts.items() if n)
 
 
 async def remains(engine: Engine, ledger: Ledger, project_state: ProjectState) -> str:
@@ -71,7 +71,7 @@ def left_behind(ledger: Ledger, counts: str) -> str:
         return ""
     if ledger.phase == "left":
         return f"an earlier run of {ledger.project} left {counts} behind"
-    since = time.strftime("%H:%M:%S", time.localtime(ledger.began))
+    since = phrases.clock(ledger.began, time.time())
     return f"the run of {ledger.project} that began at {since} has died and left {counts} behind"
 
 
@@ -144,7 +144,7 @@ def recorded(run: Run, ledger: Ledger) -> str:
     """What may be left of a dead run, and where, by its records: its engine is not asked."""
     last = run.last()
     number = last.get("containers") if last.get("began") == ledger.began else None
-    what = f"{number} container{'' if number == 1 else 's'}" if number else "what was created"
+    what = phrases.counted(number, "container") if number else "what was created"
     return f"left{_where(ledger)}: {what} of {ledger.project}"
 
 
@@ -169,9 +169,9 @@ class GuardianNote:
         """One line for people: what is left, and when the guardian removes it."""
         machine = Endpoint(ledger.endpoint).machine or "the engine"
         left = f"{recorded(run, ledger)}; removed as soon as {machine} answers"
-        line = f"{left}: the guardian (pid {self.pid}) has tried since {_clock(self.since)}"
+        line = f"{left}: the guardian (pid {self.pid}) has tried since {phrases.clock(self.since, time.time())}"
         if self.reason:
-            line += f", next try at {_clock(self.next_try)} ({self.reason})"
+            line += f", next try at {phrases.clock(self.next_try, time.time())} ({self.reason})"
         return f"{line}; {command_for(ledger)}"
 
 
@@ -213,7 +213,3 @@ def _read(run: Run) -> GuardianNote | None:
         return GuardianNote(**json.loads(private_files.read(_path(run)) or ""))
     except (OSError, ValueError, TypeError, StateError):
         return None
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))

@@ -14,6 +14,7 @@ import anyio
 
 from devenv.errors import RefusedError, UsageError, unknown
 from devenv.lazy_dataclass import dataclass
+from devenv.phrases import counted
 from devenv.scaffold.new import detect, place
 from devenv.scaffold.new.render import rendered
 from devenv.scaffold.new.template import Question, Template, fetched, read, shipped, shown, tree
@@ -103,7 +104,7 @@ def _check_consent(
             source = ["--from", shown(request.source)] if request.source else []
             words = [*source, *filter(None, (request.template, request.directory)), "--overwrite"]
             raise RefusedError(f"{existing}; nothing was written", hint=shlex.join(["devenv", "new", *words]))
-    elif request.is_for_code and confirm is not None and not confirm(f"Write {count} files?"):
+    elif request.is_for_code and confirm is not None and not confirm(f"Write {counted(count, 'file')}?"):
         raise RefusedError("nothing was written")
 
 

@@ -10,6 +10,7 @@ from devenv.docker.build_progress import BuildStep, ImageProgress
 from devenv.errors import UsageError
 from devenv.events import Step
 from devenv.model.status import BAD, GOOD
+from devenv.phrases import counted
 from devenv.ui.cells import (
     ELLIPSIS,
     MARKS,
@@ -17,7 +18,6 @@ from devenv.ui.cells import (
     Styled,
     clean,
     coloured,
-    counted,
     cut,
     fit,
     marked,

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from devenv.model.status import BAD, GOOD
+from devenv.phrases import counted
 from devenv.ui import drawing
-from devenv.ui.cells import MARKS, Row, Styled, beside, clean, counted, cut, fit, forwarded, row, width
+from devenv.ui.cells import MARKS, Row, Styled, beside, clean, cut, fit, forwarded, row, width
 from devenv.ui.live import commands
 from devenv.ui.live.pane import ago, log_pane, status, title, under_way
 from devenv.ui.live.state import State
@@ -205,7 +206,7 @@ def _shortened(url: str) -> str:
 def _hints(state: State, columns: int) -> Row:
     if state.view.typing is not None:
         fault = state.log.filter.fault
-        count = fault or f"{len(state.log.shown)} lines"
+        count = fault or counted(len(state.log.shown), "line")
         left = [Styled("/", "bold"), Styled(state.view.typing.text), Styled("▏")]
         return beside(left, [Styled(count, "bad" if fault else "dim")], columns)
     return (Styled(commands.hints(columns, is_attached=state.is_attached), "dim"),)

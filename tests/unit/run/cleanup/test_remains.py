@@ -31,7 +31,7 @@ WEB, DB = Container("1", "p-web-1", "web", "running", ours=True), Container("2",
 THEIRS = Container("3", "p-tool-1", "tool", "running", ours=False)
 NETWORK = Network("4", "p_default", ours=True)
 DATA = Volume("p_data", "p", "data", created="2026-11-30T12:00:00Z")
-BEGAN = time.strftime("%H:%M:%S", time.localtime(1000.0))
+BEGAN = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1000.0))
 
 
 def ledger(phase: str, project: str = "p", endpoint: str = ENGINE) -> Ledger:
