@@ -81,12 +81,13 @@ def test_a_run_in_the_background(site: Stack, up: Up, devenv: StartDevenv, state
     lines = devenv("attach", cwd=site.folder, env=site.env)
     assert lines.wait_for("synced")["paths"] == ["src/a"]
 
-    # The guardian starts another keeper, which finds what was saved in between, and reloads the files.
+    # Another keeper is started, which finds what was saved in between, and reloads the files; `settle` waits.
     (keeper, _), before, began = keepers(run), site.container("web"), started(site)
     kill(keeper)
     site.write("src/b", "three")
     site.write("conf/c", "two")
-    arrives(site, "b", "three")
+    settled = cli.run("settle", cwd=site.folder, env={**state_env, **site.env})
+    assert (settled.returncode, site.read("web", "/app/b")) == (0, "three"), settled.stdout + settled.stderr
     lines.wait_for("restarted", cause="conf/c")
     assert docker_cli.until(lambda: started(site), lambda now: now != began)
     assert (site.container("web"), site.read("web", "/conf/c")) == (before, "two")

@@ -19,6 +19,7 @@ from devenv.phrases import clock
 from devenv.state.run_dir import KEEPER, Run
 
 RESUME = "devenv up -d"
+RETURNS = 15.0  # seconds from the last note of a keeper that died until the next one has begun; notes are 5 s apart
 MARGIN = 0.5  # seconds that a save, and a restart that it causes, may take at most if nothing waits
 STARTING, SYNCING = "starting", "syncing"
 
@@ -79,6 +80,16 @@ def unsynced_since(run: Run) -> float | None:
     if note is None or ledger is None or ledger.phase != "detached" or note.began != ledger.began:
         return None
     return note.synced
+
+
+def is_returning(run: Run) -> bool:
+    """Whether the run's keeper has died so lately that its guardian may be starting the next one."""
+    note = note_of(run)
+    if run.lock.is_held() or note is None or note.is_alive or unsynced_since(run) is None:
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return abs(time.time() - os.stat(_path(run)).st_mtime) < RETURNS
+    return False
 
 
 def forget(run: Run) -> None:

@@ -71,6 +71,25 @@ def test_a_run_that_no_keeper_holds(run: Run, ledger: Ledger | None) -> None:
     assert background(run) == ("", False)
 
 
+def test_a_keeper_that_died_lately_returns(run: Run) -> None:
+    """Its guardian starts another: not beside a holder of the project, and not for a keeper that lives."""
+    assert not kept.is_returning(run)
+    mine(run, start="another")
+    assert kept.is_returning(run)
+    with run.lock.hold(cleaning=True):
+        assert not kept.is_returning(run)
+    run.write(replace(LEDGER, phase="up"))
+    assert not kept.is_returning(run)
+
+
+def test_a_keeper_that_died_long_ago_does_not_return(run: Run) -> None:
+    """No guardian starts another, for example after a restart of the machine."""
+    mine(run, start="another")
+    path = Path(run.path, KEEPER)
+    os.utime(path, (path.stat().st_mtime - kept.RETURNS,) * 2)
+    assert not kept.is_returning(run)
+
+
 def test_a_note_is_removed_with_its_run(run: Run) -> None:
     """A note that cannot be read is none."""
     Path(run.path, KEEPER).write_text('{"pid": 1}', encoding="utf-8")

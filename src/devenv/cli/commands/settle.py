@@ -21,7 +21,7 @@ with LazyImports():
     from devenv.docker import endpoint
     from devenv.inspect import status
     from devenv.run import client
-    from devenv.state import run_dir
+    from devenv.state import kept, run_dir
 
 Services = Annotated[list[str] | None, Argument(help="Only these services.")]
 PAUSE = 0.1  # seconds between two tries to reach a run that is starting
@@ -46,7 +46,7 @@ def settle(
         left = max(deadline - time.monotonic(), 0.0)
         if (answer := client.ask(run.path, [*words, f"timeout={left:g}"], left + client.GRACE)) is not None:
             break
-        if not run.lock.is_of_run():
+        if not (run.lock.is_of_run() or kept.is_returning(run)):
             other = status.options_of_run(name, selection.directory)
             hint = " ".join(["devenv settle", *other]) if other else "devenv up -d"
             raise StateError(f"no process of devenv syncs {name}", hint=hint)
