@@ -98,9 +98,9 @@ def heads(columns: dict[str, str]) -> list[str]:
 def markdown(result: dict[str, Any]) -> str:
     """The part of docs/performance.md that is made of figures."""
     columns: dict[str, str] = result["contenders"]
-    head = heads(columns)
-    lines = [head, ["---", *["---:"] * len(columns), "---:", "---", "---"]]
-    lines += [cells(Figure.read(fields), columns) for fields in result["figures"]]
+    head = ["row", *heads(columns)]
+    lines = [head, ["---:", "---", *["---:"] * len(columns), "---:", "---", "---"]]
+    lines += [[str(fields["row"]), *cells(Figure.read(fields), columns)] for fields in result["figures"]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     on = result["machine"]
     where = (
@@ -108,7 +108,9 @@ def markdown(result: dict[str, Any]) -> str:
         f"Linux {on['kernel']}, Engine {on['engine']}, "
         f"Python {on['python']}, devenv at `{on['devenv']}`."
     )
-    where += "".join(f" Rows {rows}: {measured}." for rows, measured in on.get("later", {}).items())
+    for rows, measured in on.get("later", {}).items():
+        where += f" {'Rows' if ',' in rows else 'Row'} {rows}: {measured}."
+    where = where.replace("(full run, ", "(")  # not a quick one, but maybe of a few rows
     return f"{MARKS[0]}\n{where}\n\n{table}\n{MARKS[1]}"
 
 

@@ -238,7 +238,7 @@ def test_getting_started_can_be_followed_block_by_block(page: str) -> None:
 def measured(row: str) -> tuple[float, float]:
     """The values of devenv and of the older Compose in a row of docs/performance.md."""
     table = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
-    ours, theirs = re.findall(rf"^\| {re.escape(row)} \| (\S+)[^|]* \| (\S+)[^|]* \|", table, re.MULTILINE)[0]
+    ours, theirs = re.findall(rf"^\| \d+ \| {re.escape(row)} \| (\S+)[^|]* \| (\S+)[^|]* \|", table, re.MULTILINE)[0]
     return float(ours), float(theirs.replace(",", ""))
 
 

@@ -158,4 +158,5 @@ def test_a_later_run_of_a_few_rows_says_when_it_was() -> None:
             },
         }
     )
-    assert "Rows 3: 2026-01-01 (full run" in shown
+    assert "Row 3: 2026-01-01 (load 0.1), devenv at `b`." in shown
+    assert "full" not in shown  # it may have been a run of some rows
