@@ -74,9 +74,9 @@ BUGS = (
     ),
     Bug(
         "only times are compared",
-        "sync/host/manifest.py",
+        "sync/host/file_state.py",
         "return self == other",
-        "return self.mtime_ns == other.mtime_ns",
+        "return self[3:19] == other[3:19]",
         f"{EXACT}edit_with_the_same_size_and_time_is_synced",
     ),
     Bug(
@@ -89,7 +89,7 @@ BUGS = (
     Bug(
         "a new folder is not walked",
         "sync/host/scan.py",
-        "unseen |= _walk(path, prune, enter, fresh)",
+        "unseen |= _walk(path, now, prune, enter, found)",
         "pass",
         "tests/unit/sync/host/test_scan.py::test_look_finds_changes",
     ),

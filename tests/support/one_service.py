@@ -24,7 +24,7 @@ from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host import manifest, scan
+from devenv.sync.host import link_loops, manifest, scan
 from devenv.sync.rules import rules
 from devenv.sync.service import ServiceSync
 from devenv.sync.service_state import SyncContext
@@ -133,7 +133,7 @@ class OneService:
         """Scan the whole folder and queue the changes."""
         now, root = self.context.now, str(self.folder)
         seen = scan.scan([root], lambda _: False)
-        fresh = manifest.with_loops(now, {path: seen.get(path) for path in sorted({*now, *seen})})
+        fresh = link_loops.with_loops(now, {path: seen.get(path) for path in sorted({*now, *seen})})
         changes = manifest.diff(now, fresh)
         manifest.apply(now, changes)
         self.state.notice(dict.fromkeys(path for path, _ in (*changes.gone, *changes.present)))

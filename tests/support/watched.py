@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import FileState
+from devenv.sync.host.manifest import Manifest
 from devenv.sync.host.watcher import TreeWatcher
 
 
@@ -32,7 +32,7 @@ class Watched:
     def __init__(self, *roots: Path, watcher: str = "auto", prune: Callable[[str], bool] = everything) -> None:
         self.roots = [str(root) for root in roots]
         self.prune = prune
-        self.known: dict[str, FileState] = {}
+        self.known = Manifest()
         self.reported: set[str] = set()
         self.messages: list[str] = []
         self.seen: dict[str, int] = {}  # how often each path was reported as changed
@@ -69,7 +69,7 @@ class Watched:
 
     def wrong(self) -> list[str]:
         """The paths whose known state is wrong."""
-        known, now = dict(self.known), scan.scan(self.roots, self.prune)
+        known, now = Manifest(self.known), scan.scan(self.roots, self.prune)
         changes = manifest.diff(known, {**dict.fromkeys(known), **now})
         return [path for path, _ in (*changes.present, *changes.gone)]
 

@@ -19,7 +19,7 @@ from devenv.sync.container.host_files import GONE
 from devenv.sync.container.journal import JournalRecord, SyncJournal
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host.manifest import FileKind, Manifest
+from devenv.sync.host.file_state import FileKind, FileState
 from devenv.sync.service_state import SyncState, process_mark
 
 AT_ONCE = 2000  # files of a first sync
@@ -92,7 +92,7 @@ class Adoption:
 
     async def _differences(
         self, target: Target, journal: SyncJournal, record: JournalRecord, *, is_first_start: bool
-    ) -> tuple[list[Sync], list[Sync], Manifest]:
+    ) -> tuple[list[Sync], list[Sync], dict[str, FileState]]:
         """Compare the container with the host, and write to the journal before anything is put.
 
         Returns the syncs that can be done at once; those at or below a host path that has to be deleted first; and,
@@ -128,7 +128,7 @@ class Adoption:
         state.add_folders(missing)
         failed = {sync.source for sync in missing if sync.target in outcome.failed}
         state.retries.paths |= failed
-        state.mark_unknown({path: was for path, was in state.delivered.items() if path in failed})
+        state.mark_unknown({path: state.delivered[path] for path in failed if path in state.delivered})
         reasons = {sync.source: outcome.failed.get(sync.target, GONE) for sync in missing}
         state.report.problems({path: reason for path, reason in reasons.items() if reason != GONE})
         return outcome

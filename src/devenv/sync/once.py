@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -21,7 +21,7 @@ from devenv.model.containers import Container
 from devenv.model.project import Project
 from devenv.model.ps import stands
 from devenv.model.sync_plan import Delete, Plan, ServicePlan, Sync
-from devenv.paths import is_below, is_within
+from devenv.paths import below, is_within
 from devenv.state.run_dir import Run, open_run
 from devenv.sync import planner, reconcile
 from devenv.sync.code_health import CodeWatch
@@ -30,8 +30,9 @@ from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
-from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.host import link_loops, manifest, scan
+from devenv.sync.host.file_state import FileKind
+from devenv.sync.host.manifest import Changes, Manifest
 from devenv.sync.rules import lint, rules
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SHOWN_PATHS, SyncReport, process_mark
@@ -156,7 +157,7 @@ class _SyncOnce:
     engine: Engine
     project: Project
     bound: Sequence[BoundRule]
-    now: dict[str, FileState]
+    now: Manifest
     missing_roots: frozenset[str]
     journals: str
     options: SyncRequest
@@ -237,14 +238,14 @@ class _SyncOnce:
         return not seen.different
 
 
-def _is_missing(root: str, now: Mapping[str, FileState]) -> bool:
+def _is_missing(root: str, now: Manifest) -> bool:
     """Whether the path of a rule may be unmounted: it does not exist, or is an empty folder."""
-    return root not in now or (now[root].kind is FileKind.DIR and not any(is_below(path, root) for path in now))
+    return root not in now or (now[root].kind is FileKind.DIR and not now.below(below([root])))
 
 
-def host(bound: Sequence[BoundRule]) -> dict[str, FileState]:
+def host(bound: Sequence[BoundRule]) -> Manifest:
     """The current state of the host, as far as rules cover it. Blocking."""
-    return manifest.mark_loops(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
+    return link_loops.mark_loops(scan.scan(rules.roots(bound), lambda folder: rules.prune(bound, folder)))
 
 
 async def compare(
@@ -267,9 +268,7 @@ async def compare(
     return len(syncs), await readback.look(engine, container_id, syncs, tops, left, unwanted)
 
 
-def _names_of_others(
-    now: Mapping[str, FileState], bound: Sequence[BoundRule], targets: Collection[str]
-) -> frozenset[str]:
-    others = [path for path, state in now.items() if state.kind is FileKind.OTHER]
+def _names_of_others(now: Manifest, bound: Sequence[BoundRule], targets: Collection[str]) -> frozenset[str]:
+    others = [path for path, state in now.special().items() if state.kind is FileKind.OTHER]
     names = {rule.target_for(path) for path in others for rule in bound if rule.copies and rule.matches(path)}
     return frozenset(names.difference(targets))

@@ -8,7 +8,8 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Action
 from devenv.model.sync_plan import Delete, Exec, Plan, Rebuild, Restart, ServicePlan, Sync
 from devenv.paths import ancestors, is_below, relative_to
-from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes
 from devenv.sync.rules.rules import BoundRule
 
 LOOP = "a link that leads to itself: not synced"
@@ -42,8 +43,7 @@ def plan(
 
 def initial(states: Mapping[str, FileState], rules: Sequence[BoundRule]) -> tuple[Sync, ...]:
     """All syncs that the rules of one service require for a new container, from a full scan."""
-    everything = Changes(present=tuple(sorted(states.items())))
-    syncs = _syncs([_Hits.of(rule, everything) for rule in rules])
+    syncs = _syncs([_Hits.everything(rule, states) for rule in rules])
     return tuple(syncs[target] for target in sorted(syncs))
 
 
@@ -78,6 +78,12 @@ class _Hits:
     def of(cls, rule: BoundRule, changes: Changes) -> _Hits:
         present = {path: state.kind for path, state in changes.present if _concerns(rule, path, state)}
         return cls(rule, present, dict(_gone(rule, changes, present)))
+
+    @classmethod
+    def everything(cls, rule: BoundRule, states: Mapping[str, FileState]) -> _Hits:
+        """All paths that the rule matches."""
+        present = {path: state.kind for path, state in states.items() if _concerns(rule, path, state)}
+        return cls(rule, dict(sorted(present.items())), {})
 
     @property
     def copied(self) -> Iterator[str]:

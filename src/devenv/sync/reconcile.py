@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from devenv.model.sync_plan import Sync
 from devenv.paths import below, is_below, relative_to
-from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
 from devenv.sync.rules.rules import BoundRule
 
 FILE = FileState(FileKind.FILE, -1, 0, 0, 0, 0)
@@ -79,7 +79,7 @@ def _stale_at(name: str, bound: Sequence[BoundRule], now: Mapping[str, FileState
     kinds = (FileKind.DIR,) if name.endswith("/") else (FileKind.FILE, FileKind.LINK)
     sources = ((rule, path) for rule in bound if rule.copies for path in rule.sources_for(name.rstrip("/")))
     hosts = [(rule.rule.path, path) for rule, path in sources if rule.matches(path)]
-    if not hosts or any(path in now and now[path].kind in kinds for _, path in hosts):
+    if not hosts or any((state := now.get(path)) is not None and state.kind in kinds for _, path in hosts):
         return None
     return hosts[-1]
 

@@ -23,7 +23,8 @@ from devenv.sync.container.host_files import LARGE_BYTES
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.followups import FollowUps
-from devenv.sync.host.manifest import Changes, FileKind
+from devenv.sync.host.file_state import FileKind
+from devenv.sync.host.manifest import Changes
 from devenv.sync.rules.rules import BoundRule
 from devenv.sync.service_state import SyncContext, SyncState
 from devenv.tasks import each

@@ -26,7 +26,8 @@ from devenv.sync.container.host_files import GONE
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.host import manifest
-from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes, Manifest
 from devenv.sync.planner import LOOP, NO_FILE
 from devenv.sync.queue import Retries, SyncQueue
 from devenv.sync.rules.rules import BoundRule
@@ -150,7 +151,7 @@ class SyncContext:
     actions: ServiceActions
     journals: str
     is_at_rest: Callable[[], bool]
-    now: Manifest = field(default_factory=dict)
+    now: Manifest = field(default_factory=Manifest)
 
 
 @dataclass
@@ -165,7 +166,7 @@ class SyncState:
     context: SyncContext
     service: str
     rules: tuple[BoundRule, ...]
-    delivered: Manifest = field(default_factory=dict)
+    delivered: Manifest = field(default_factory=Manifest)
     waiting: SyncQueue = field(default_factory=SyncQueue)
     retries: Retries = field(default_factory=Retries)
     targets: dict[str, Target] = field(default_factory=dict)
@@ -182,24 +183,28 @@ class SyncState:
 
         `before` is the state under the previous rules: its undelivered paths wait here.
         """
-        self.delivered = {path: state for path, state in self.context.now.items() if self.wants(path)}
+        self.delivered = self.context.now.selection(self.wants)
         if before is not None:
             self.busy_since = before.busy_since
-            for path in {*self.delivered, *before.delivered}:
+            for path in self.delivered.differing(before.delivered):
                 old, now = before.delivered.get(path), self.delivered.get(path)
-                if old != now and self.wants(path) and before.wants(path):
+                if self.wants(path) and before.wants(path):
                     self.waiting.add(path, gone=now is None)
                     if old is None:
                         del self.delivered[path]
                     else:
                         self.delivered[path] = old
             self.report = before.report
-        self.report.problems(planner.skipped(self.delivered, self.rules))
-        self.report.env_files(planner.env_files(Changes(present=tuple(self.delivered.items())), self.rules))
+        self.report.problems(planner.skipped(self.delivered.special(), self.rules))
+        env_files = Changes(present=tuple(self.delivered.named(".env").items()))
+        self.report.env_files(planner.env_files(env_files, self.rules))
 
     def wants(self, path: str) -> bool:
         """Whether any rule of the service covers this host path."""
-        return any(rule.matches(path) for rule in self.rules)
+        for rule in self.rules:  # noqa: SIM110 - quicker than `any`: it is asked for each path of a tree
+            if rule.matches(path):
+                return True
+        return False
 
     def wait(self, path: str) -> None:
         """Queue the host path, which differs, or may."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from devenv.model.project import Action, Build, Hook, Mount, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
-from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest, apply, diff
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes, Manifest, apply, diff
 from devenv.sync.planner import env_files, initial, plan, skipped
 from devenv.sync.rules.rules import BoundRule, bind
 
@@ -409,8 +410,7 @@ def _run(container: dict[str, FileKind], disk: Manifest, changed: Changes, rules
 def test_the_container_follows_the_disk(steps: list[dict[str, str]]) -> None:
     """After any steps the container holds exactly what the rule copies, and every operation made sense."""
     rules = bound("sync src:/app !**/*.log")
-    disk: Manifest = {}
-    manifest: Manifest = {}
+    disk, manifest = Manifest(), Manifest()
     container: dict[str, FileKind] = {}
     for step in steps:
         touched = _settle(disk, step)
@@ -434,7 +434,7 @@ def test_a_path_in_doubt_becomes_what_the_host_has(old: str, now: str | None, he
     path, state = "/p/src/a", STATES[now] if now is not None else None
     if STATES[old].kind is FileKind.DIR and held in (FileKind.FILE, FileKind.LINK):
         return  # a path that may be a file is never taken for a folder
-    changed = diff({path: STATES[old].doubtful()}, {path: state})
+    changed = diff(Manifest({path: STATES[old].doubtful()}), {path: state})
     for service in plan(changed, bound("sync src:/app"), directory="/p").services:
         for delete in service.deletes:
             if not delete.directory or held is FileKind.DIR:
@@ -464,8 +464,8 @@ _MEETING_RULES = st.lists(
 def test_rules_that_meet_leave_what_a_new_container_would_get(texts: list[str], steps: list[dict[str, bool]]) -> None:
     """After any steps the container has what the rules would put into a new one: the last rule for each path."""
     rules = bound(*texts)
-    disk: Manifest = {f"/p/{top}": STATES["/"] for top in "abc"}
-    manifest = dict(disk)
+    disk = Manifest({f"/p/{top}": STATES["/"] for top in "abc"})
+    manifest = Manifest(disk)
     container: dict[str, str] = {}
     _put(container, initial(disk, rules), disk)
     for step in steps:

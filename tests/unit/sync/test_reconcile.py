@@ -5,7 +5,7 @@ from __future__ import annotations
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Sync
 from devenv.sync import reconcile
-from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
 from devenv.sync.rules import rules
 
 FILE = FileState(FileKind.FILE, 0o644, 1, 1, 1, 1)

@@ -15,7 +15,8 @@ from devenv.model.sync_plan import Delete, ServicePlan, Sync
 from devenv.sync import reconcile
 from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
-from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes
 from devenv.sync.service_state import SyncReport, SyncState
 from support.one_service import OneService
 

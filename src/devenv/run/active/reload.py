@@ -18,6 +18,7 @@ from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, Notice, Problem, Solved
 from devenv.lazy_dataclass import dataclass
 from devenv.sync.host import watcher
+from devenv.sync.host.manifest import Manifest
 from devenv.sync.rules import lint
 
 LOOK_EVERY = 0.02  # seconds between two looks at whether the files are in force
@@ -74,7 +75,7 @@ class Reload:
 
     async def _listen(self, files: Iterable[str]) -> None:
         # The sync session reports what cannot be watched.
-        source = watcher.TreeWatcher(files, lambda _: True, lambda _, __: None, {})
+        source = watcher.TreeWatcher(files, lambda _: True, lambda _, __: None, Manifest())
         await source.watch(lambda _: self._changed.set())
 
     async def _until_quiet(self) -> None:

@@ -8,16 +8,17 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project
 from devenv.paths import below, is_within
-from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Fresh, Manifest
 from devenv.sync.rules.patterns import BACKSLASH, Patterns, dockerignore_lines
 
 Prune = Callable[[str], bool]
 Enter = Callable[[str], object]
+Found = Callable[[str, dict[str, FileState]], object]
 
 SILENT = re.compile(r"9p|virtiofs|fuse|fuse\..*|nfs4?|cifs|smb3|smbfs|drvfs|vboxsf|vmhgfs|prl_fs|fakeowner|ceph|afs")
 KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIR, stat.S_IFLNK: FileKind.LINK}
@@ -32,27 +33,31 @@ def state(path: str) -> FileState | None:
     return None
 
 
-def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> dict[str, FileState]:
+def scan(roots: Iterable[str], prune: Prune, enter: Enter = lambda _: None) -> Manifest:
     """Read everything at and below the roots; `enter` is called with each folder before it is listed. Blocking."""
-    states: dict[str, FileState] = {}
+    states = Manifest()
     for root in roots:
-        _walk(root, prune, enter, states)
+        now = state(root)
+        if now is not None:
+            states[root] = now
+            _walk(root, now, prune, enter, states.fill)
     return states
 
 
-def look(
-    paths: Iterable[str], known: Mapping[str, FileState], prune: Prune, enter: Enter = lambda _: None
-) -> dict[str, FileState | None]:
+def look(paths: Iterable[str], known: Manifest, prune: Prune, enter: Enter = lambda _: None) -> Fresh:
     """Read the touched paths again; a folder is walked, and known paths below it that no longer exist are None.
 
     Paths in ignored folders are left out, and so are those that cannot be read now (no permission, no free
     descriptor, no network): unseen does not mean deleted. Blocking for folders: call it in a worker thread.
     """
-    fresh: dict[str, FileState | None] = {}
+    fresh: Fresh = {}
     unseen: set[str] = set()
     folders: set[str] = set()
     hidden: dict[str, bool] = {}
     gone: dict[str, bool] = {}
+
+    def found(folder: str, content: dict[str, FileState]) -> None:
+        fresh.update((os.path.join(folder, name), now) for name, now in content.items())
 
     def is_gone(folder: str) -> bool:
         # A folder created since the last look is reported by an event and then walked: no path in it is known before.
@@ -72,7 +77,7 @@ def look(
         before = known.get(path)
         fresh[path] = now
         if now is not None and now.kind is FileKind.DIR:
-            unseen |= _walk(path, prune, enter, fresh)
+            unseen |= _walk(path, now, prune, enter, found)
         if before is not None and before.kind is FileKind.DIR:
             folders.add(path)
     if folders:
@@ -80,29 +85,31 @@ def look(
     return fresh
 
 
-def _lost(
-    folders: set[str], unseen: set[str], known: Mapping[str, FileState], fresh: Mapping[str, FileState | None]
-) -> list[str]:
+def _lost(folders: set[str], unseen: set[str], known: Manifest, fresh: Mapping[str, FileState | None]) -> list[str]:
     """Known paths below the folders that were not found; paths at or below `unseen` may still exist."""
-    was_below, is_unseen = below(folders), below(unseen)
-    lost = [path for path in known if path not in fresh and was_below(path)]
+    is_unseen = below(unseen)
+    lost = [path for path in known.below(below(folders)) if path not in fresh]
     return [path for path in lost if path not in unseen and not is_unseen(path)]
 
 
 def differing(
-    paths: list[str], known: Mapping[str, FileState], prune: Prune, listed: dict[str, int], seconds: float
+    states: list[tuple[str, FileState | None]],
+    known: Mapping[str, FileState],
+    prune: Prune,
+    listed: dict[str, int],
+    seconds: float,
 ) -> set[str]:
-    """The paths that differ from the known state, and new ones in folders, within a limit of CPU time.
+    """The paths that differ from their states, and new ones in folders, within a limit of CPU time.
 
-    Removes the paths that were looked at from the end of `paths`. `listed` remembers from call to call when a folder
-    last changed; an unchanged folder is not listed again. Blocking: call it in a worker thread.
+    Removes the paths that were looked at from the end of `states`, in which None stands for a path that is not known.
+    `listed` remembers from call to call when a folder last changed; an unchanged folder is not listed again.
+    Blocking: call it in a worker thread.
     """
     changed: set[str] = set()
     end = time.thread_time() + seconds
-    while paths:
-        for _ in range(min(GLANCE, len(paths))):
-            path = paths.pop()
-            before = known.get(path)
+    while states:
+        for _ in range(min(GLANCE, len(states))):
+            path, before = states.pop()
             try:
                 now = os.lstat(path)
             except (FileNotFoundError, NotADirectoryError):
@@ -193,13 +200,9 @@ def _seen(path: str) -> FileState | None:
         return None
 
 
-def _walk(root: str, prune: Prune, enter: Enter, states: dict[str, Any]) -> set[str]:
-    """Add everything at and below the root to `states`. Return paths that exist and cannot be read."""
+def _walk(root: str, now: FileState, prune: Prune, enter: Enter, found: Found) -> set[str]:
+    """Call `found` with each folder at and below the root and its content. Return paths that cannot be read."""
     unseen: set[str] = set()
-    now = state(root)
-    if now is None:
-        return unseen
-    states[root] = now
     folders = [root] if now.kind is FileKind.DIR and not prune(root) else []
     while folders:
         folder = folders.pop()
@@ -212,17 +215,18 @@ def _walk(root: str, prune: Prune, enter: Enter, states: dict[str, Any]) -> set[
         except OSError:
             unseen.add(folder)
             continue
+        content: dict[str, FileState] = {}
         for entry in entries:
-            path = entry.path
             try:
-                states[path] = now = _state(path, entry.stat(follow_symlinks=False))
+                content[entry.name] = now = _state(entry.path, entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue
             except OSError:
-                unseen.add(path)
+                unseen.add(entry.path)
                 continue
-            if now.kind is FileKind.DIR and not prune(path):
-                folders.append(path)
+            if now.kind is FileKind.DIR and not prune(entry.path):
+                folders.append(entry.path)
+        found(folder, content)
     return unseen
 
 

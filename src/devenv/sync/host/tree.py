@@ -12,8 +12,9 @@ import anyio
 from anyio.abc import TaskStatus
 
 from devenv.paths import relative_to
-from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host import link_loops, manifest, scan
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Manifest
 from devenv.sync.host.watcher import Say, TreeWatcher, Watcher
 from devenv.sync.queue import FEW
 from devenv.sync.rules import rules
@@ -39,7 +40,7 @@ class HostTree:
         say: Say,
         watcher: str = Watcher.AUTO,
     ) -> None:
-        self.now: dict[str, FileState] = {}
+        self.now = Manifest()
         self._directory = directory
         self._rules = tuple(bound)
         self._changed = changed
@@ -68,7 +69,7 @@ class HostTree:
             self._arrived, self._unread = anyio.Event(), set()
             roots = rules.roots(self._rules)
             seen = await anyio.to_thread.run_sync(scan.scan, roots, self._prunes, self._source.enter)
-            self.now.update(manifest.mark_loops(seen))
+            self.now.become(link_loops.mark_loops(seen))
             known()
             tasks.start_soon(self._check_missing_roots)
             task_status.started()
@@ -117,7 +118,7 @@ class HostTree:
 
     def _take(self, fresh: manifest.Fresh) -> None:
         fresh, self._held = manifest.suppress_root_loss(self.now, fresh, self._guarded, self._held)
-        fresh = manifest.with_loops(self.now, fresh)
+        fresh = link_loops.with_loops(self.now, fresh)
         changes = manifest.diff(self.now, fresh)
         manifest.apply(self.now, changes)
         # A root that was replaced by an equal folder gets the identity of the new folder.

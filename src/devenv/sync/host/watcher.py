@@ -12,8 +12,9 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
+from itertools import chain, islice
 
 import anyio
 import anyio.lowlevel
@@ -23,8 +24,9 @@ from anyio.abc import TaskStatus
 from devenv.errors import UsageError
 from devenv.paths import is_within
 from devenv.sync.host import inotify, scan
+from devenv.sync.host.file_state import FileState
 from devenv.sync.host.inotify import Debouncer, Inotify
-from devenv.sync.host.manifest import FileState
+from devenv.sync.host.manifest import Manifest
 from devenv.sync.host.scan import Prune
 
 STEP_MS = 5
@@ -33,6 +35,7 @@ RETRY_SECONDS = 1.0
 SLICE = 0.003  # seconds of CPU at a time, so that no save waits for a look at all paths
 SLOW = (10.0, 1 / 600)  # seconds for a look at all paths, and the maximum share of a core
 FAST = (1.0, 1 / 25)
+AT_ONCE = 1000  # paths that are taken from the known ones for the next slices
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024"
 LONGER_QUEUE = "if it happens often: sudo sysctl fs.inotify.max_queued_events=131072"
 LOCAL = "a project on a disk of this system is watched without delay"
@@ -63,7 +66,7 @@ class TreeWatcher:
         roots: Iterable[str],
         prune: Prune,
         say: Say,
-        known: Mapping[str, FileState],
+        known: Manifest,
         watcher: str = Watcher.AUTO,
     ) -> None:
         self._roots = tuple(roots)
@@ -188,14 +191,18 @@ class TreeWatcher:
             end = time.monotonic() + self._at_pace()[0]
             while time.monotonic() < end and (self._lack is None or self._pace is FAST):  # noqa: ASYNC110 - a thread's
                 await anyio.sleep(min(FAST[0], max(0.0, end - time.monotonic())))
-            todo = [*(root for root in self._roots if root not in self._known), *self._known]
-            while todo:
-                changed = await anyio.to_thread.run_sync(
-                    scan.differing, todo, self._known, self._prune, listed, SLICE
-                )
-                if changed:
-                    tell(changed)
-                await anyio.sleep(SLICE / self._at_pace()[1])
+            missing = [root for root in self._roots if root not in self._known]
+            states: Iterator[tuple[str, FileState | None]] = chain(
+                dict.fromkeys(missing).items(), self._known.pairs()
+            )
+            while todo := [*islice(states, AT_ONCE)]:
+                while todo:
+                    changed = await anyio.to_thread.run_sync(
+                        scan.differing, todo, self._known, self._prune, listed, SLICE
+                    )
+                    if changed:
+                        tell(changed)
+                    await anyio.sleep(SLICE / self._at_pace()[1])
 
     def _at_pace(self) -> tuple[float, float]:
         if self._lack is not None:

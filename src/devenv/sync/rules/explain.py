@@ -22,7 +22,8 @@ from devenv.model.sync_plan import ServicePlan
 from devenv.paths import is_below, is_within, normal, relative_to
 from devenv.sync import planner
 from devenv.sync.host import scan
-from devenv.sync.host.manifest import Changes, FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes
 from devenv.sync.host.mount_sources import placed, with_replacements
 from devenv.sync.rules.lint import faults
 from devenv.sync.rules.patterns import place_of

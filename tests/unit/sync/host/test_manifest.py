@@ -1,38 +1,23 @@
-"""The difference of two states of the host's files."""
+"""Manifests as dicts of states, and the difference of two states of the host's files."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import random
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import Changes, FileKind, FileState, Manifest, apply, diff
+from devenv.paths import below
+from devenv.sync.host import manifest
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Changes, Manifest, apply, diff
 
 FILE = FileState(FileKind.FILE, 0o644, 3, 10, 20, 7)
 DIR = FileState(FileKind.DIR, 0o755, 4096, 10, 20, 8)
 LINK = FileState(FileKind.LINK, 0o777, 1, 10, 20, 9, "to")
 OTHER = FileState(FileKind.OTHER, 0o600, 0, 10, 20, 6)
-
-
-def test_a_state_has_the_values_that_it_was_made_of() -> None:
-    """They are packed; the text of a link may be any bytes, and of a time beyond 64 bits only equality is kept."""
-    state = FileState(FileKind.LINK, 0o777, 1 << 40, -1, 1_700_000_000_123_456_789, (1 << 64) - 1, "\udcff=")
-    assert (state.kind, state.mode, state.size, state.inode) == (FileKind.LINK, 0o777, 1 << 40, (1 << 64) - 1)
-    assert (state.ctime_ns, state.link) == (1_700_000_000_123_456_789, "\udcff=")
-    assert repr(FILE) == "FileState(<FileKind.FILE: 'file'>, 420, 3, 10, 20, 7, None)"
-    assert (FILE.doubtful().mode, FILE.doubtful().is_doubtful, FILE.is_doubtful) == (-1, True, False)
-    late = FILE.but(mtime_ns=1 << 63)
-    assert late == FILE.but(mtime_ns=1 << 63)
-    assert late not in (FILE, FILE.but(mtime_ns=(1 << 63) + 1))
-    assert late.has_status(3, 1 << 63, 20, 7)
-    assert not late.has_status(3, 10, 20, 7)
 
 
 def text(changes: Changes) -> str:
@@ -104,9 +89,9 @@ def text(changes: Changes) -> str:
         ({"/\udcff": FILE}, {"/\udcff": None, "/b": FILE}, "-/\udcff:file +/b:file"),
     ],
 )
-def test_diff(before: Manifest, now: dict[str, FileState | None], expected: str) -> None:
+def test_diff(before: dict[str, FileState], now: dict[str, FileState | None], expected: str) -> None:
     """Each row of the table holds."""
-    assert text(diff(before, now)) == expected
+    assert text(diff(Manifest(before), now)) == expected
 
 
 def test_changes_are_true_where_there_are_any() -> None:
@@ -117,8 +102,8 @@ def test_changes_are_true_where_there_are_any() -> None:
 
 
 def test_apply_changes_the_manifest_in_place() -> None:
-    """The same dict is returned, without deleted paths (unknown ones are ignored), and with the changed states."""
-    manifest = {"/a": FILE, "/b": FILE}
+    """It is the same manifest, without deleted paths (unknown ones are ignored), and with the changed states."""
+    manifest = Manifest({"/a": FILE, "/b": FILE})
     changes = Changes(present=(("/b", DIR), ("/c", FILE)), gone=(("/a", FILE), ("/b", FILE), ("/x", FILE)))
     assert apply(manifest, changes) is manifest
     assert manifest == {"/b": DIR, "/c": FILE}
@@ -148,8 +133,7 @@ def _put(disk: Manifest, path: str, state: FileState | None) -> set[str]:
 @given(st.lists(_STEP, max_size=6))
 def test_the_manifest_follows_the_disk(steps: list[list[tuple[str, FileState | None]]]) -> None:
     """After any steps, and scans of the touched paths only, the manifest equals the disk."""
-    disk: Manifest = {}
-    manifest: Manifest = {}
+    disk, manifest = Manifest(), Manifest()
     for step in steps:
         touched = {name for path, state in step for name in _put(disk, path, state)}
         # As in the scan of a touched folder, known paths below it are looked at as well.
@@ -159,83 +143,71 @@ def test_the_manifest_follows_the_disk(steps: list[list[tuple[str, FileState | N
         assert all(manifest[path].is_same(state) for path, state in disk.items())
 
 
-NAMES = ("a", "b", "c")
-TEXTS = ("a", "b", "c", "./a", "../b", "a/c", "b/../a", "c/..", "..", ".", "/nowhere", "c/x", "../src/a")
+PLACES = ("/", "/a", "/a/x", "/a/x/1", "/a/y", "/a/é\udcff", "/ab", "/a/x/1/2", "/a/x/1/a")
+_CHANGE = st.tuples(
+    st.sampled_from(["set", "delete", "pop", "fill", "empty", "copy", "become"]),
+    st.sampled_from(PLACES),
+    st.one_of(st.none(), _STATES),
+)
 
 
-def seen(folder: Path) -> dict[str, FileState]:
-    """The folder as the scan sees it."""
-    return scan.scan([str(folder)], lambda _: False)
+@pytest.fixture(scope="module")
+def often_packed() -> Iterator[None]:
+    """Folders are packed after every second change, unless they have three paths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "MOST_PACKED", 2)
+        patch.setattr(manifest, "MOST_LOOSE", 1)
+        yield
 
 
-def kernel(folder: Path) -> set[str]:
-    """The links that the kernel refuses to follow."""
-    paths = set()
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            try:
-                os.stat(path)
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    paths.add(str(path))
-    return paths
+def _change(it: Any, verb: str, path: str, state: FileState) -> Any:
+    """The changed dict or manifest, which is another object after some changes; or the exception."""
+    folder = path.rpartition("/")[0]
+    if verb == "set":
+        it[path] = state
+    elif verb == "delete":
+        try:
+            del it[path]
+        except KeyError:
+            assert path not in it
+    elif verb == "pop":
+        it.pop(path, None)
+    elif verb in ("fill", "empty"):
+        content = {"1": state, path[-1].strip("/"): FILE} if verb == "fill" else {}
+        if isinstance(it, Manifest):
+            it.fill(folder, content)
+        else:
+            for known in [known for known in it if known.rpartition("/")[0] == folder]:
+                del it[known]
+            it.update((f"{folder}/{name}", now) for name, now in content.items())
+    elif verb == "copy":
+        return it.selection(lambda p: p != path) if isinstance(it, Manifest) else {p: it[p] for p in it if p != path}
+    elif isinstance(it, Manifest):
+        other, it = it, Manifest()
+        it.become(other)
+    return it
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_loops_are_those_of_the_kernel(tmp_path: Path, seed: int) -> None:
-    """The links of one tree point to any files, folders and links."""
-    pick = random.Random(seed)
-    root = tmp_path / "src"
-    for place in (root, root / "a", root / "b"):
-        with contextlib.suppress(OSError):
-            place.mkdir()
-        for name in NAMES:
-            with contextlib.suppress(OSError):
-                (place / name).symlink_to(pick.choice(TEXTS)) if pick.random() < 0.6 else (place / name).mkdir()
-    assert manifest.loops(seen(root)) == kernel(root)
-
-
-def test_a_long_chain_is_refused_as_the_kernel_refuses_it(tmp_path: Path) -> None:
-    """Forty links are followed, and no more."""
-    for number in range(60):
-        (tmp_path / f"l{number}").symlink_to(f"l{number + 1}")
-    assert manifest.loops(seen(tmp_path)) == kernel(tmp_path)
-
-
-def test_a_loop_is_no_link_until_it_leads_elsewhere(tmp_path: Path) -> None:
-    """It stays a loop even if another link than the changed one is concerned."""
-    (tmp_path / "a").symlink_to("b")
-    now = manifest.mark_loops(seen(tmp_path))
-    assert now[str(tmp_path / "a")].kind is FileKind.LINK
-    (tmp_path / "b").symlink_to("a")
-    fresh = manifest.with_loops(now, {str(tmp_path / "b"): scan.state(str(tmp_path / "b"))})
-    assert {path: state and state.kind for path, state in fresh.items()} == {
-        str(tmp_path / "a"): FileKind.OTHER,
-        str(tmp_path / "b"): FileKind.OTHER,
-    }
-    now |= {path: state for path, state in fresh.items() if state is not None}
-    (tmp_path / "b").unlink()
-    fresh = manifest.with_loops(now, {str(tmp_path / "b"): None})
-    assert fresh[str(tmp_path / "b")] is None
-    assert fresh[str(tmp_path / "a")] == now[str(tmp_path / "a")].but(kind=FileKind.LINK)
-
-
-def test_where_no_link_changes_nothing_is_looked_at(tmp_path: Path) -> None:
-    """The states come back as they are: a save costs nothing."""
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "file").write_text("x")
-    now = seen(tmp_path)  # not settled, to show that it is left alone
-    fresh = {str(tmp_path / "file"): scan.state(str(tmp_path / "file"))}
-    assert manifest.with_loops(now, fresh) is fresh
-
-
-def test_a_first_look_marks_every_loop(tmp_path: Path) -> None:
-    """Other links stay links, also dangling ones."""
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "loose").symlink_to("nowhere")
-    states = manifest.mark_loops(seen(tmp_path))
-    assert [states[str(tmp_path / name)].kind for name in ("loop", "loose")] == [FileKind.OTHER, FileKind.LINK]
-    assert states[str(tmp_path / "loop")].link == "loop"
+@pytest.mark.usefixtures("often_packed")
+@given(st.lists(_CHANGE, max_size=20), st.lists(st.sampled_from(PLACES), max_size=2))
+def test_a_manifest_is_a_dict(changes: list[tuple[str, str, FileState | None]], folders: list[str]) -> None:
+    """After any changes, and the earlier copies are not changed with it."""
+    packed, plain, copies = Manifest(), dict[str, FileState](), []
+    for verb, path, state in changes:
+        if verb == "copy":
+            copies.append((packed, dict(plain)))
+        packed, plain = _change(packed, verb, path, state or FILE), _change(plain, verb, path, state or FILE)
+        assert packed == plain
+    for one, other in [*copies, (packed, plain)]:
+        assert dict(one.items()) == dict(one) == other
+        assert len(one) == len(other)
+        assert [one.get(path) for path in other] == [*other.values()]
+        assert "/nowhere/x" not in one
+        assert [path in one for path in PLACES] == [path in other for path in PLACES]
+        assert one.special() == {path: s for path, s in other.items() if s.kind not in (FileKind.FILE, FileKind.DIR)}
+        assert one.named("x") == {path: s for path, s in other.items() if path.endswith("/x")}
+        assert {*one.below(below(folders))} == {path for path in other if below(folders)(path)}
+        assert one.differing(packed) == {p for p in {*other, *plain} if other.get(p) != plain.get(p)}
 
 
 ROOT = "/p/src"
@@ -247,7 +219,7 @@ def state(kind: FileKind = FileKind.FILE, inode: int = 1) -> FileState:
     return FileState(kind, 0o644, 1, 1, 1, inode)
 
 
-BEFORE = {ROOT: state(FileKind.DIR, 7), **{path: state() for path in FILES}}
+BEFORE = Manifest({ROOT: state(FileKind.DIR, 7), **{path: state() for path in FILES}})
 ALL_GONE = dict.fromkeys(FILES)
 
 
@@ -292,7 +264,7 @@ def test_root_is_released_when_its_folder_is_back() -> None:
 
 def test_a_file_as_root_is_held_until_it_is_there() -> None:
     """Editors move a file away before they write it again."""
-    before = {"/p/f": state()}
+    before = Manifest({"/p/f": state()})
     assert manifest.suppress_root_loss(before, {"/p/f": None}, ["/p/f"], frozenset()) == ({}, frozenset({"/p/f"}))
     back: manifest.Fresh = {"/p/f": state(inode=9)}
     assert manifest.suppress_root_loss(before, back, ["/p/f"], frozenset({"/p/f"})) == (back, frozenset())

@@ -10,7 +10,8 @@ import pytest
 from devenv.errors import ConfigError
 from devenv.model.project import Build, Project, Service
 from devenv.sync.host import manifest, scan
-from devenv.sync.host.manifest import FileKind, FileState
+from devenv.sync.host.file_state import FileKind, FileState
+from devenv.sync.host.manifest import Manifest
 
 
 def never(_folder: str) -> bool:
@@ -74,8 +75,8 @@ def test_a_path_is_not_seen_without_its_folder(tmp_path: Path, monkeypatch: pyte
         return state
 
     monkeypatch.setattr(scan, "_seen", made_after)
-    assert scan.look([str(inside), str(folder)], {}, never)[str(inside)] is None
-    assert scan.look([str(inside)], {}, never)[str(inside)] is not None
+    assert scan.look([str(inside), str(folder)], Manifest(), never)[str(inside)] is None
+    assert scan.look([str(inside)], Manifest(), never)[str(inside)] is not None
 
 
 def test_state_of_a_path() -> None:
@@ -86,7 +87,7 @@ def test_state_of_a_path() -> None:
     assert scan.state(f"/{'x' * 300}") is None
 
 
-def after(tree: Path, *touched: str, known: dict[str, manifest.FileState]) -> str:
+def after(tree: Path, *touched: str, known: Manifest) -> str:
     """The changes after a look at the touched paths, as text."""
     fresh = scan.look([str(tree / t) if t else str(tree) for t in touched], known, modules)
     changed = manifest.diff(known, fresh)
@@ -216,11 +217,11 @@ def test_look_at_many_folders_at_once(tmp_path: Path, count: int) -> None:
 
 def test_differing(tree: Path) -> None:
     """Changed, removed and new paths are named; equal paths are not, and unchanged folders are listed only once."""
-    known = dict(scan.scan([str(tree)], modules))
+    known = scan.scan([str(tree)], modules)
     listed: dict[str, int] = {}
 
     def differs() -> str:
-        return names(dict.fromkeys(scan.differing([*known], known, modules, listed, 9.0)), tree)
+        return names(dict.fromkeys(scan.differing([*known.items()], known, modules, listed, 9.0)), tree)
 
     assert differs() == ""
     (tree / "a/b/f").write_text("y")
@@ -240,8 +241,9 @@ def test_differing_in_slices(tree: Path) -> None:
     """It stops after the given time, and continues there the next time."""
     for index in range(500):
         (tree / f"f{index}").write_text("x")
-    known = dict(scan.scan([str(tree)], modules))
-    todo, slices = [*known], 0
+    known = scan.scan([str(tree)], modules)
+    todo: list[tuple[str, FileState | None]] = [*known.items()]
+    slices = 0
     while todo:
         before = len(todo)
         assert not scan.differing(todo, known, modules, {}, 1e-9)

@@ -21,6 +21,7 @@ import pytest
 
 from devenv.errors import UsageError
 from devenv.sync.host import watcher
+from devenv.sync.host.manifest import Manifest
 from devenv.sync.host.watcher import TreeWatcher
 from support import watched
 from support.watched import Watched
@@ -37,6 +38,7 @@ def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(watcher, "FAST", (0.05, 0.5))
     monkeypatch.setattr(watcher, "SLOW", (0.5, 0.1) if request.param == "watchfiles" else (60.0, 0.1))
+    monkeypatch.setattr(watcher, "AT_ONCE", 3)
     return lambda *roots, **more: watched.watching(*roots, watcher=request.param, **more)
 
 
@@ -287,4 +289,4 @@ def test_inotify_is_linux_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """On other systems the error names the alternative."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(UsageError, match="no inotify"):
-        TreeWatcher([], watched.everything, print, {}, "inotify")
+        TreeWatcher([], watched.everything, print, Manifest(), "inotify")
