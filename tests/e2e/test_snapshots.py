@@ -309,10 +309,19 @@ def test_volume_on_a_host_folder_is_never_saved_or_restored(stack: Stack, up: Up
     assert listed(stack, state_env) == []
 
 
-def test_killed_save_does_not_block_the_project(db: Stack, up: Up, devenv: StartDevenv) -> None:
-    """The next `up` continues containers that the killed save had paused, and changes nothing."""
+def test_killed_save_does_not_block_the_project(
+    db: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]
+) -> None:
+    """Containers that it had paused go on at once, or at the next `up` if its children were killed, too."""
     assert up(db, "-d").wait() == 0
     db.execute("db", "sh", "-c", "head -c 100000000 /dev/urandom >/data/large; echo here >/data/marker")
+    container = db.container("db")
+    save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
+    save.wait_for("step", name="save", state="detail")
+    save.process.kill()
+    docker_cli.until(lambda: docker_cli.inspect(container)["State"]["Status"] == "running")
+    docker_cli.until(lambda: not list(Path(state_env["XDG_STATE_HOME"]).glob("*/runs/*/paused")))
+
     save = devenv("snapshot", "save", cwd=db.folder, env=db.env)
     save.wait_for("step", name="save", state="detail")
     save.kill()

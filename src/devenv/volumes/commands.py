@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 
@@ -15,20 +15,19 @@ from devenv.compose import resolve
 from devenv.compose.outline import Selection
 from devenv.compose.user_config import user_settings
 from devenv.docker.client import Engine
-from devenv.docker.transport import CallError
-from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
+from devenv.errors import DevenvError, RefusedError, StateError, UsageError
 from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.containers import Container, ProjectState, Volume
 from devenv.model.project import Project, Resource
 from devenv.model.snapshot import Snapshot, ago, shown
 from devenv.signals import endable
-from devenv.state import unfinished
-from devenv.state.run_dir import Run, address, key_of, open_run, place_of
+from devenv.state.run_dir import address, key_of, open_run, place_of
 from devenv.volumes import exported
 from devenv.volumes import lineage as lineages
 from devenv.volumes.lineage import Lineage, Start
 from devenv.volumes.lineages import Lineages, ProjectVolumes
+from devenv.volumes.pausing import paused
 from devenv.volumes.store import Store
 from devenv.volumes.transfer import volume_transfer
 
@@ -91,35 +90,6 @@ async def _save(volumes: ProjectVolumes, volume: Volume, users: Iterable[Contain
         raise DevenvError(message, hint=f"df -h {transfer.store.path}") from error
     size = f"{shown(saved.size)}, {shown(saved.stored)} stored"
     transfer.emit(Notice(f"saved {saved.volume} as {title or saved.id} ({size})"))
-
-
-@contextlib.asynccontextmanager
-async def paused(engine: Engine, run: Run, containers: Iterable[Container]) -> AsyncIterator[None]:
-    """Pause those of the containers of the run that are running, for the block.
-
-    If this process is killed, the next command that takes the run over lets them go on.
-    """
-    pausing, running = [], [c for c in containers if c.state == "running"]
-    unfinished.note_paused(run, running)
-    try:
-        for container in running:
-            pausing.append(container.id)
-            await _pause(engine, container)
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            for container_id in pausing:
-                with contextlib.suppress(EngineError):  # the container has ended in the meantime
-                    await engine.containers.pause(container_id, on=False)
-            unfinished.forget_paused(run)
-
-
-async def _pause(engine: Engine, container: Container) -> None:
-    try:
-        await engine.containers.pause(container.id, on=True)
-    except CallError as error:  # a rootless engine without cgroups
-        message = f"{container.name} cannot be paused: {error.reason}"
-        raise EngineError(message, hint="devenv down --snapshot") from error
 
 
 async def choose(

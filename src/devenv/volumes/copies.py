@@ -19,9 +19,10 @@ from devenv.model.snapshot import Snapshot
 from devenv.paths import folder_project
 from devenv.state.run_dir import Run
 from devenv.tasks import each
-from devenv.volumes.commands import LIST, paused
+from devenv.volumes.commands import LIST
 from devenv.volumes.lineage import by_reference, of_volume
 from devenv.volumes.lineages import ProjectVolumes
+from devenv.volumes.pausing import paused
 
 MAIN = "main"  # the project of the main git worktree
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-
 import pytest
 
-from devenv.errors import EngineError, StateError, UsageError
+from devenv.errors import StateError, UsageError
 from devenv.events import Event, Notice
-from devenv.state.run_dir import PAUSED, Run
 from devenv.volumes import commands
 from devenv.volumes.store import Store
-from support.engine import MemoryEngine, MemoryHost
-from support.memory.faults import Crash, Fails, Fault
 from support.memory.machine import Machine, Site, mounted, shown
-from support.memory.played import placed
 
 pytestmark = pytest.mark.anyio
 
@@ -67,32 +60,6 @@ async def test_nothing_more_is_said_of_other_snapshots(machine: Machine, shop: S
     assert len(removed(head.id)) == 1
     await machine.down(shop)
     assert (await machine.run_up(shop)).code == 130
-
-
-@pytest.mark.parametrize("is_killed", [True, False])
-async def test_a_pause_is_on_record_until_it_is_over(tmp_path: Path, *, is_killed: bool) -> None:
-    """Also the pause of a container that the engine paused without an answer; others are left alone."""
-    host, run = MemoryHost(), Run(str(tmp_path))
-    engine = MemoryEngine(host)
-    running, ended = placed(host, "web", "running"), placed(host, "db", "exited")
-    containers = await engine.containers.list("p")
-    engine.faults.on("POST containers/.*/pause", Fault.KILLED_AFTER, int(is_killed))
-    with contextlib.suppress(Crash):
-        async with commands.paused(engine, run, containers):
-            assert (running.state, ended.state) == ("paused", "exited")
-    assert (running.state == "paused", Path(run.path, PAUSED).exists()) == (is_killed, is_killed)
-
-
-async def test_an_engine_that_cannot_pause(tmp_path: Path) -> None:
-    """The error names the command that saves after the end."""
-    host = MemoryHost()
-    engine = MemoryEngine(host)
-    placed(host, "web", "running")
-    engine.faults.on("POST containers/.*/pause", Fails(500, "cgroups not configured"))
-    with pytest.raises(EngineError, match="p-web-1 cannot be paused: cgroups not configured") as caught:
-        async with commands.paused(engine, Run(str(tmp_path)), await engine.containers.list("p")):
-            pass
-    assert caught.value.hint == "devenv down --snapshot"
 
 
 async def test_nothing_is_removed_if_one_name_is_unknown(machine: Machine, shop: Site) -> None:
