@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ import yaml
 
 from benchmarks import engine, report, trees
 from benchmarks.contenders import reads
+from benchmarks.curves import Curve, Measure, Measured, marks, section, table
 from benchmarks.rows_start import IDLE
 from benchmarks.waiting import until
 
@@ -39,86 +40,6 @@ SAVES = 9
 REST = 0.3  # seconds between two saves
 CAP = 60.0
 PER_FOLDER = 50
-STEEP = 1.5  # a unit costs this many times as much at the end as before: worse than linear
-FLAT = 0.1  # share of the first value up to which the whole growth counts as none
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What is measured at each point, with `digits` after the point in tables; growth below `least` is none."""
-
-    name: str
-    unit: str
-    digits: int = 1
-    least: float = 0.0
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Measures at points; `repeats` are the measurements of each point, of which the medians count."""
-
-    name: str
-    across: str
-    points: tuple[int, ...]
-    measures: tuple[Measure, ...]
-    at: Callable[[int], tuple[float, ...]]
-    repeats: int = 2
-
-
-Values = Mapping[int, Sequence[float]]  # point -> value of each measure
-
-
-def steepness(points: Sequence[int], values: Sequence[float]) -> float:
-    """What one more costs in the last section of a curve, in multiples of what it costs before; three points."""
-    before = (values[-2] - values[0]) / (points[-2] - points[0])
-    last = (values[-1] - values[-2]) / (points[-1] - points[-2])
-    if before <= 0:
-        return float(last > 0) and STEEP + 1
-    return last / before
-
-
-def verdict(points: Sequence[int], values: Sequence[float], least: float = 0.0) -> str:
-    """`flat`, `linear`, `less than linear` or `more than linear`, "" for less than three points."""
-    if len(points) < 3:
-        return ""
-    if max(values) - values[0] <= max(least, FLAT * values[0]):
-        return "flat"
-    steep = steepness(points, values)
-    if steep > STEEP and values[-1] - values[-2] > least:
-        return "more than linear"
-    return "linear" if steep >= 1 / STEEP else "less than linear"
-
-
-def table(curve: Curve, values: Values) -> str:
-    """The values of each point, and in the last row how each measure grows."""
-    points = sorted(values)
-    heads = [curve.across, *(measure.name for measure in curve.measures)]
-    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---:'] * len(heads))} |"]
-    for point in points:
-        cells = [
-            f"{value:.{measure.digits}f} {measure.unit}"
-            for measure, value in zip(curve.measures, values[point], strict=True)
-        ]
-        lines.append(f"| {point:,} | {' | '.join(cells)} |")
-    growth = [
-        verdict(points, [values[point][index] for point in points], measure.least)
-        for index, measure in enumerate(curve.measures)
-    ]
-    return "\n".join([*lines, f"| growth | {' | '.join(growth)} |"])
-
-
-def marks(curve: str) -> tuple[str, str]:
-    """The lines of the page between which the curve's table is."""
-    return f"<!-- growth of {curve}: made by scripts/growth -->", f"<!-- end of growth of {curve} -->"
-
-
-def section(curve: Curve, values: Values, on: Mapping[str, str]) -> str:
-    """What the page has between the marks of a curve."""
-    begin, end = marks(curve.name)
-    where = f"Medians of {curve.repeats} on {on['date']} (load {on['load']}), devenv at `{on['devenv']}`."
-    names = ", ".join(measure.name for measure in curve.measures)
-    plot = f"![{names}, by the number of {curve.across}](images/growth-{curve.name}.svg)"
-    return f"{begin}\n{where}\n\n{table(curve, values)}\n\n{plot}\n{end}"
 
 
 @dataclass
@@ -223,16 +144,16 @@ def idle(stacks: Sequence[Stack]) -> float:
 def _share(stacks: Sequence[Stack], seconds: float) -> float:
     before = _used(stacks)
     time.sleep(seconds)
-    return sum(used - before.get(pid, 0.0) for pid, used in _used(stacks).items()) / seconds
+    return sum(used - before.get(task, 0.0) for task, used in _used(stacks).items()) / seconds
 
 
-def _used(stacks: Sequence[Stack]) -> dict[int, float]:
-    """Seconds of processor time of each process up to now."""
+def _used(stacks: Sequence[Stack]) -> dict[str, float]:
+    """Seconds of processor time of each thread up to now; one that ends in the meantime would count negatively."""
     used = {}
     for pid in [pid for stack in stacks for pid in stack.processes()]:
-        with contextlib.suppress(OSError):
-            tasks = [int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()]
-            used[pid] = sum(tasks) / 1e9
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                used[task.name] = int((task / "schedstat").read_text().split()[0]) / 1e9
     return used
 
 
@@ -288,6 +209,21 @@ def files_at(count: int) -> tuple[float, ...]:
             return stack.steps["create"], stack.save(), used, memory([stack])
 
 
+def first_sync_at(count: int) -> tuple[float, ...]:
+    """The first sync of so many files into a created container, and one archive request with them to another one."""
+    with scratch() as folder:
+        stack = Stack(folder, {"services": {"app": application()}})
+        trees.write(stack.source, trees.names(count, -(-count // PER_FOLDER)), b"\n" + b"x" * 100)
+        archive = engine.tar(stack.source, "app")
+        container = engine.docker("create", engine.image(engine.BASE), *IDLE)
+        try:
+            taken = engine.put(container, "/", archive)
+        finally:
+            engine.docker("rm", "-f", container)
+        with stack:
+            return stack.steps["sync"], taken
+
+
 def replicas_at(count: int) -> tuple[float, ...]:
     """A save into so many containers of a service, and memory."""
     with scratch() as folder, Stack(folder, {"services": {"app": application(count)}}) as stack:
@@ -306,7 +242,7 @@ def projects_at(count: int) -> tuple[float, ...]:
 
 
 START, SAVE = Measure("start", "s", 2, 0.1), Measure("a save", "ms", 1, 2.0)
-CPU, MEMORY = Measure("idle", "% of a core", 2, 0.1), Measure("memory", "MB", 1, 1.0)
+CPU, MEMORY = Measure("idle", "% of a core", 2, 0.25), Measure("memory", "MB", 1, 1.0)
 CURVES = (
     Curve(
         "services",
@@ -323,24 +259,31 @@ CURVES = (
         files_at,
         repeats=1,
     ),
+    Curve(
+        "sync",
+        "files",
+        (1_000, 10_000, 50_000),
+        (Measure("first sync", "s", 2, 0.1), Measure("one archive request", "s", 2, 0.1)),
+        first_sync_at,
+        repeats=1,
+    ),
     Curve("replicas", "replicas", (1, 2, 5, 10, 20), (SAVE, MEMORY), replicas_at),
     Curve("projects", "projects", (1, 3, 6, 10), (START, SAVE, CPU, MEMORY), projects_at),
 )
 
 
-def measure(curve: Curve, *, most: int | None = None) -> dict[int, list[float]]:
+def measure(curve: Curve, *, most: int | None = None) -> Measured:
     """The medians at each point up to `most`; what is measured is printed."""
-    values: dict[int, list[float]] = {}
+    rounds: dict[int, list[tuple[float, ...]]] = {}
     for point in [point for point in curve.points if most is None or point <= most]:
-        rounds = []
+        rounds[point] = []
         for _ in range(curve.repeats):
-            rounds.append(curve.at(point))
+            rounds[point].append(values := curve.at(point))
             shown = ", ".join(
-                f"{m.name} {value:.{m.digits}f} {m.unit}" for m, value in zip(curve.measures, rounds[-1], strict=True)
+                f"{m.name} {value:.{m.digits}f} {m.unit}" for m, value in zip(curve.measures, values, strict=True)
             )
             print(f"{point:,} {curve.across}: {shown}", flush=True)
-        values[point] = [statistics.median(some) for some in zip(*rounds, strict=True)]
-    return values
+    return Measured.of(rounds)
 
 
 def main() -> int:
@@ -359,14 +302,14 @@ def main() -> int:
         return 2
     for curve in [curves[name] for name in chosen.curves] or CURVES:
         on = report.machine("growth")
-        values = measure(curve, most=chosen.most)
-        print(table(curve, values), flush=True)
+        measured = measure(curve, most=chosen.most)
+        print(table(curve, measured), flush=True)
         if chosen.page:
             from benchmarks import plots  # noqa: PLC0415 - matplotlib is only there for those who draw
 
-            plots.draw_growth(curve, values, IMAGES)
+            plots.draw_growth(curve, measured.values, IMAGES)
             page = PAGE.read_text(encoding="utf-8")
-            text = report.put_into(page, section(curve, values, on), marks(curve.name))
+            text = report.put_into(page, section(curve, measured, on), marks(curve.name))
             PAGE.write_text(text, encoding="utf-8")
     return 0
 

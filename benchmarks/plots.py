@@ -15,7 +15,7 @@ from benchmarks.figures import FLOOR, quantile
 from benchmarks.report import plain
 
 if TYPE_CHECKING:
-    from benchmarks.growth import Curve
+    from benchmarks.curves import Curve
 
 # Of Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = {"devenv": "#0072B2", "compose": "#D55E00", "newer": "#CC79A7", FLOOR: "#7F7F7F"}
