@@ -78,6 +78,10 @@ class Manifest(MutableMapping[str, FileState]):
         folders = [(folder, content) for folder, content in [*self._folders.items()] if is_inside(f"{folder}/")]
         return [f"{folder}/{name}" for folder, content in folders for name in _names(content)]
 
+    def names_in(self, folder: str) -> set[str]:
+        """The names that are known in the folder."""
+        return {*_names(self._folders.get(folder.rstrip("/"), {}))}
+
     def special(self) -> dict[str, FileState]:
         """The paths that are neither files nor folders."""
         loose = [(folder, content) for folder, content in self._folders.items() if isinstance(content, dict)]

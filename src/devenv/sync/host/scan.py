@@ -94,7 +94,7 @@ def _lost(folders: set[str], unseen: set[str], known: Manifest, fresh: Mapping[s
 
 def differing(
     states: list[tuple[str, FileState | None]],
-    known: Mapping[str, FileState],
+    known: Manifest,
     prune: Prune,
     listed: dict[str, int],
     seconds: float,
@@ -121,10 +121,12 @@ def differing(
             if before is None or not _is_as(before, path, now):
                 changed.add(path)
             elif before.kind is FileKind.DIR and listed.get(path) != now.st_mtime_ns and not prune(path):
+                names = known.names_in(path)
                 with contextlib.suppress(OSError), os.scandir(path) as listing:
-                    changed.update(entry.path for entry in listing if entry.path not in known)
+                    changed.update(entry.path for entry in listing if entry.name not in names)
                 if now.st_mtime_ns < time.time_ns() - FRESH_NS:
                     listed[path] = now.st_mtime_ns
+                break  # a listing takes as long as a look at many paths
         if time.thread_time() >= end:
             break
     return changed

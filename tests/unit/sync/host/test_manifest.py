@@ -205,6 +205,10 @@ def test_a_manifest_is_a_dict(changes: list[tuple[str, str, FileState | None]], 
         assert "/nowhere/x" not in one
         assert [path in one for path in PLACES] == [path in other for path in PLACES]
         assert one.special() == {path: s for path, s in other.items() if s.kind not in (FileKind.FILE, FileKind.DIR)}
+        for folder in ("", "/a", "/a/x", "/nowhere"):
+            assert one.names_in(folder) == {
+                path.rpartition("/")[2] for path in other if path[: path.rfind("/")] == folder
+            }
         assert one.named("x") == {path: s for path, s in other.items() if path.endswith("/x")}
         assert {*one.below(below(folders))} == {path for path in other if below(folders)(path)}
         assert one.differing(packed) == {p for p in {*other, *plain} if other.get(p) != plain.get(p)}
