@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Annotated
 
 import pytest
 import typer
 
-from devenv.cli import main, parser
+from devenv.cli import main, parser, registry
 from devenv.cli.commands import show
 from devenv.docker import process
 from devenv.errors import EngineError, UsageError
@@ -171,3 +172,39 @@ def test_a_command_without_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parser.invoke("ps", []) == 0
     with pytest.raises(UsageError, match="which is missing"):
         parser.invoke("images save", [])
+
+
+@pytest.mark.parametrize("name", sorted(registry.COMMANDS))
+def test_flags_that_need_no_typer_are_flags_of_typer(name: str) -> None:
+    """The options without a value that are off by default, unless their spelling follows from the parameter."""
+    body = parser._body(registry.COMMANDS[name])
+    app = parser.new_app()
+    app.command()(body)
+    known = {
+        spelling: parameter.name
+        for parameter in typer.main.get_command(app).params
+        if getattr(parameter, "is_flag", False) and not parameter.default
+        for spelling in parameter.opts
+    }
+    found = parser._flags(body, parser._defaults(body))
+    assert found.items() <= known.items()
+    assert name not in ("up", "down") or {"up": "-d", "down": "-v"}[name] in found
+
+
+def test_flags_alone_import_no_typer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command gets them; an unknown option, a value or a combination of letters is left to typer."""
+    seen: list[dict[str, bool]] = []
+
+    def command(
+        volumes: Annotated[bool, typer.Option("--volumes", "-v")] = False,
+        yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
+    ) -> None:
+        seen.append({"volumes": volumes, "yes": yes})
+
+    monkeypatch.setattr(parser, "_body", lambda _: command)
+    monkeypatch.setattr(parser, "new_app", lambda: pytest.fail("typer is used"))
+    assert parser.invoke("down", ["-v"]) == parser.invoke("down", ["--yes", "-v", "-v"]) == 0
+    assert seen == [{"volumes": True, "yes": False}, {"volumes": True, "yes": True}]
+    for words in (["-vy"], ["-x"], ["--volumes=yes"], ["web"], ["-v", "web"]):
+        with pytest.raises(pytest.fail.Exception):
+            parser.invoke("down", words)
