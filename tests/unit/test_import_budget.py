@@ -107,6 +107,13 @@ def test_up_loads_only_what_it_needs_before_it_asks_compose(tmp_path: Path) -> N
     assert modules & (HEAVY - {"asyncio", "yaml"} | late) == set()
 
 
+def test_what_follows_the_build_is_not_loaded_before_it() -> None:
+    """The step `build` loads the modules of a running project while BuildKit works."""
+    _, modules = _fresh_interpreter(["--version"], before="import devenv.run.up\n")
+    assert "devenv.images.prepare" in modules
+    assert modules & {"typer", "devenv.run.active.project", "devenv.sync.session", "tarfile"} == set()
+
+
 def test_ps_loads_only_what_it_needs(tmp_path: Path) -> None:
     """`devenv ps` asks a local engine without an event loop, and loads no event and no other way to an engine."""
     (tmp_path / "compose.yml").write_text("services: {web: {image: a}}\n")

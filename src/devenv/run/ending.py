@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
+from typing import TYPE_CHECKING
 
 from devenv.compose.resolve import Loaded
 from devenv.errors import EngineError
 from devenv.events import Problem, Stopped
 from devenv.lazy_dataclass import dataclass
 from devenv.run import hand_over
-from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.reach import while_reachable
 from devenv.run.cleanup.recovery import identity
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
@@ -21,6 +21,9 @@ from devenv.run.step_values import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy
+
+if TYPE_CHECKING:
+    from devenv.run.active.project import ActiveProject
 
 
 class RunOutcome(Enum):

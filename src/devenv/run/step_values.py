@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
@@ -15,7 +16,6 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
 from devenv.remote.line import Line
 from devenv.run.active.control import RunController
-from devenv.run.active.project import ActiveProject
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.desired import DesiredState
 from devenv.run.hooks import Hooks
@@ -25,6 +25,9 @@ from devenv.state.identity import Place
 from devenv.state.kept import Held
 from devenv.state.run_dir import Run
 from devenv.volumes.transfer import VolumeTransfer
+
+if TYPE_CHECKING:
+    from devenv.run.active.project import ActiveProject
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,14 +16,10 @@ from devenv.doctor import quick_check
 from devenv.errors import ConfigError, DevenvError, PortError, UsageError
 from devenv.events import Notice
 from devenv.host.listeners import require_free
-from devenv.images.listing import with_missing_images
+from devenv.lazy_imports import LazyImports
 from devenv.model.project import Moment, Project
 from devenv.remote.forwards import remarks
 from devenv.run import isolated
-from devenv.run.active.control import service_graph
-from devenv.run.active.port_forwards import PortForwards
-from devenv.run.active.project import ActiveProject
-from devenv.run.active.volumes import project_volumes
 from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.consent import report_dangers, require_trust
@@ -41,8 +38,14 @@ from devenv.run.step_values import Active, Checked, Context, Entered, Guarded, T
 from devenv.run.takeover import Takeover
 from devenv.state import ledger as ledgers
 from devenv.sync.rules.lint import without_rules
-from devenv.tasks import patiently
-from devenv.volumes import seeds
+from devenv.tasks import patiently, task_group
+
+with LazyImports():  # `build_images` imports most of these while BuildKit works
+    from devenv.images import listing
+    from devenv.run.active import control, port_forwards
+    from devenv.run.active import project as active_project
+    from devenv.run.active import volumes as active_volumes
+    from devenv.volumes import seeds
 
 
 async def select_services(context: Context, loaded: Loaded) -> DesiredState:
@@ -98,7 +101,7 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
     desired = replace(taken.desired, existing=existing, owner=context.run.made.owner)
     desired = await with_ports(desired, context.options, context.engine, taken.project_state)
     if context.controller is not None:
-        context.controller.learn(service_graph(desired))
+        context.controller.learn(control.service_graph(desired))
     if context.line is not None:
         for remark in remarks(desired.project, desired.own, context.line.remote.name):
             context.emit(Notice(remark))
@@ -119,7 +122,7 @@ async def require_free_ports(context: Context, taken: TakenOver) -> TakenOver:
             await require_free(missing, context.engine, context.options.ports, context.line)
         except PortError as error:
             own, stand_ins = taken.desired.only(taken.desired.own), context.options.images.stand_ins
-            raise await with_missing_images(error, context.engine, own, stand_ins=stand_ins) from None
+            raise await listing.with_missing_images(error, context.engine, own, stand_ins=stand_ins) from None
     return taken
 
 
@@ -151,9 +154,10 @@ async def begin_ledger(context: Context, taken: TakenOver) -> Checked:
 async def require_seed(context: Context, checked: Checked) -> Checked:
     """Require that the snapshot exists with which the volumes of a first start begin."""
     desired, options = checked.desired, context.options
-    if not options.fresh and not options.source:
+    if desired.project.settings.seed and not options.fresh and not options.source:
         try:
-            seeds.require(project_volumes(desired, context.volume_transfer, checked.ledger), desired.existing.volumes)
+            volumes = active_volumes.project_volumes(desired, context.volume_transfer, checked.ledger)
+            seeds.require(volumes, desired.existing.volumes)
         except UsageError as error:
             file, line = where(options.selection, ("x-devenv", "seed"))
             raise ConfigError(error.message, hint=error.hint, file=file, line=line) from error
@@ -185,12 +189,20 @@ async def acquire_images(context: Context, entered: Entered) -> Entered:
 async def build_images(context: Context, entered: Entered) -> Entered:
     """Build the images of the services that have a build section and have not been built meanwhile."""
     desired = entered.desired
+    async with task_group() as tasks:
+        if entered.early_builds is not None:
+            remaining = await entered.early_builds.left(desired.built)
+            tasks.start_soon(build, desired, remaining, context.emit)
+        tasks.start_soon(_import_the_rest)
     if entered.early_builds is not None:
-        await build(desired, await entered.early_builds.left(desired.built), context.emit)
         await entered.early_builds.finish()
     await require_checks(desired, context.options, context.engine)
     folders = await missing_folders(context.volume_transfer, desired, context.options.selection, desired.own)
     return replace(entered, desired=replace(desired, folders=folders))
+
+
+async def _import_the_rest() -> None:
+    await anyio.to_thread.run_sync(importlib.import_module, "devenv.run.active.requests")
 
 
 async def activate(context: Context, ready: Entered) -> Active:
@@ -200,8 +212,8 @@ async def activate(context: Context, ready: Entered) -> Active:
     desired, ledger = ready.desired, ready.ledger
     if any(not record.lineage for record in ledger.volumes):  # written by devenv 0.1
         project_state = await context.engine.project_state(desired.project.name)
-        ledger = project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
-    project = ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
+        ledger = active_volumes.project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
+    project = active_project.ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
     return Active(ready.guardian, project)
 
 
@@ -230,7 +242,7 @@ async def begin_start(context: Context, active: Active) -> Active:
     """Let Compose start the services in order, in the background: the observer reports who waits for whom."""
     context.tasks.start_soon(active.project.start)
     if context.line is not None:
-        context.tasks.start_soon(PortForwards(context.line, active.project, context.emit).run)
+        context.tasks.start_soon(port_forwards.PortForwards(context.line, active.project, context.emit).run)
     return active
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -16,15 +16,12 @@ from devenv.docker.cli import EarlyCreate
 from devenv.doctor import quick_check
 from devenv.events import Emit, Fault, Notice, Ready, Step
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.status import BAD
 from devenv.remote.forwards import FIND_LISTENERS
 from devenv.run import hand_over
 from devenv.run.active.control import RunController
 from devenv.run.active.feed import Feed
-from devenv.run.active.port_forwards import wanted_by
-from devenv.run.active.project import ActiveProject
-from devenv.run.active.reload import Reload
-from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.remains import at_work
 from devenv.run.ending import End, RunOutcome, stop
@@ -39,6 +36,13 @@ from devenv.state.run_dir import Run, key_of, open_run, place_of
 from devenv.sync.rules import lint
 from devenv.tasks import task_group, unless
 from devenv.volumes.transfer import volume_transfer
+
+with LazyImports():  # the step `build` imports these while BuildKit works
+    from devenv.run.active import port_forwards, reload, requests
+
+if TYPE_CHECKING:
+    from devenv.run.active.project import ActiveProject
+    from devenv.run.active.requests import Requests
 
 PATIENCE = 60.0
 
@@ -144,13 +148,13 @@ class UpRun:
                     if self.context.controller is not None:
                         tasks.start_soon(self.context.controller.serve, self.active_project, self.context.emit)
                     active = await self._start()
-                    requests = Requests(
+                    served = requests.Requests(
                         self.context.run, active.project, self.effects, self.feed, load_page=self.load_page
                     )
-                    await tasks.start(requests.listen)
+                    await tasks.start(served.listen)
                     await report_ready(self.context, active.project, self.record)
-                    self.outcome = await supervise(self.context, active.project, requests)
-                    requests.goes_on = self.outcome is RunOutcome.DETACHED
+                    self.outcome = await supervise(self.context, active.project, served)
+                    served.goes_on = self.outcome is RunOutcome.DETACHED
                     tasks.cancel_scope.cancel()
             failed = False
         finally:
@@ -184,7 +188,9 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
     forwarded_from = ""
     if context.line is not None:
         forwarded_from = context.line.remote.name
-        await anyio.to_thread.run_sync(context.line.forward, wanted_by(project.observer.project_state.containers))
+        await anyio.to_thread.run_sync(
+            context.line.forward, port_forwards.wanted_by(project.observer.project_state.containers)
+        )
     published = await addresses(containers, context.engine.endpoint)
     faults = tuple(Fault(s.service, s.error or s.how) for s in project.observer.standings() if s.has_fault)
     seconds, name = record.seconds(), desired.project.name
@@ -208,15 +214,17 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
         await anyio.to_thread.run_sync(webbrowser.open, published.urls[0])
 
 
-async def supervise(context: Context, project: ActiveProject, requests: Requests) -> RunOutcome:
+async def supervise(context: Context, project: ActiveProject, served: Requests) -> RunOutcome:
     """Sync, observe and answer until the services have ended, or are to keep running without this process."""
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED
     if context.options.watch:
         selection, loaded = context.options.selection, project.desired.loaded
-        requests.reload = Reload(selection, loaded, context.emit, project.update.apply, context.engine.until_back)
-        context.tasks.start_soon(requests.reload.run)
+        served.reload = reload.Reload(
+            selection, loaded, context.emit, project.update.apply, context.engine.until_back
+        )
+        context.tasks.start_soon(served.reload.run)
     if context.controller is None:
         await project.observer.until_over()
     elif not await unless(context.controller.detached, project.observer.until_over):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -26,10 +27,12 @@ from devenv.model.settled import (
     verdict,
 )
 from devenv.model.status import Phase, Standing
-from devenv.run.active.project import ActiveProject
-from devenv.run.active.reload import Reload
 from devenv.run.urls import addresses
 from devenv.tasks import task_group
+
+if TYPE_CHECKING:
+    from devenv.run.active.project import ActiveProject
+    from devenv.run.active.reload import Reload
 
 PAUSES = (0.002, 0.02)  # the shortest and the longest between two looks; a long wait has long ones
 AGAIN = 0.2  # seconds between two checks that fail
