@@ -48,6 +48,8 @@ _COMPOSE_BUILD_ENVIRONMENT = (
     | _BUILDKIT_ENVIRONMENT
     | {"BUILDKIT_PROGRESS": "plain"}  # older versions of Buildx do not print rawjson line by line
 )
+_OPTIONS = {"build": (), "create": ("--no-build",)}
+_ENVIRONMENTS = {"build": _COMPOSE_BUILD_ENVIRONMENT, "create": _COMPOSE_ENVIRONMENT}
 _CREATED = re.compile(r"\s*(?P<kind>Container|Network) (?P<name>\S+)\s+(?:Creat|Recreat)(?:e|ed|ing)\s*\Z")
 
 
@@ -108,16 +110,18 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else "no reason given"
 
 
-class EarlyCreate:
-    """`docker compose create` for a whole model, started before the model is known.
+class EarlyCommand:
+    """A verb of Compose for a whole model, started before the model is known: `create` or `build`.
 
-    Compose reads the model last. Before that, it starts and asks the engine who it is: on a slow line, that takes as
-    long as four requests. `run` is the task in which the child lives.
+    Compose reads the model last. Before that, it starts and asks the engine who it is, which takes 80 ms, and on a
+    slow line as long as four requests. `run` is the task in which the child lives.
     """
 
-    def __init__(self, project: str, directory: str) -> None:
-        self._argv = Compose(project, directory, b"").argv("create", "--no-build")
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        self._argv = argv
+        self._env = env
         self._model = b""
+        self._on_line: OnLine = lambda _: None
         self._on_error_line: OnLine = lambda _: None
         self._is_known, self._is_over = anyio.Event(), anyio.Event()
         self._done: process.Completed | None = None
@@ -129,19 +133,26 @@ class EarlyCreate:
         try:
             with contextlib.suppress(EngineError), self._scope:
                 self._done = await process.run(
-                    self._argv, stdin=self._wait, env=_COMPOSE_ENVIRONMENT, on_error_line=self._report
+                    self._argv,
+                    stdin=self._wait,
+                    env=self._env,
+                    on_line=self._report,
+                    on_error_line=self._report_error,
                 )
         finally:
             self._is_over.set()
 
-    async def finish(self, model: bytes, on_error_line: OnLine) -> process.Completed | None:
+    async def finish(
+        self, model: bytes, *, on_line: OnLine = lambda _: None, on_error_line: OnLine = lambda _: None
+    ) -> process.Completed | None:
         """Give the child its model, and return its result once it has ended.
 
-        None if it has ended without a model: then it has created nothing.
+        None if it has ended without a model: then it has done nothing.
         """
         if self._is_over.is_set() or self._scope.cancel_called:
             return None
-        self._model, self._on_error_line, self._scope.deadline = model, on_error_line, math.inf
+        self._model, self._on_line, self._on_error_line = model, on_line, on_error_line
+        self._scope.deadline = math.inf
         self._is_known.set()
         try:
             await self._is_over.wait()
@@ -156,6 +167,9 @@ class EarlyCreate:
         return self._model
 
     def _report(self, line: str) -> None:
+        self._on_line(line)
+
+    def _report_error(self, line: str) -> None:
         self._on_error_line(line)
 
 
@@ -176,19 +190,30 @@ class Compose:
         head = ["docker", "compose", "-p", self.project, "--project-directory", self.directory, "-f", file]
         return [*head, verb, *args]
 
+    def early(self, verb: str) -> EarlyCommand:
+        """The verb, which is started before the model is known; this model is ignored."""
+        return EarlyCommand(self.argv(verb, *_OPTIONS[verb]), _ENVIRONMENTS[verb])
+
     def exec_replace(self, verb: str, *args: str, env: Mapping[str, str] | None = None) -> NoReturn:
         """Replace this process by the verb, with the terminal and stdin as they are; `env` is added."""
         argv = self._argv(process.memfd_path(self.model), verb, *args)
         process.exec_replace(argv, {**_COMPOSE_BUILD_ENVIRONMENT, **(env or {})})
 
-    async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
+    async def build(
+        self,
+        services: Sequence[str] = (),
+        on_line: OnLine = lambda _: None,
+        early: EarlyCommand | None = None,
+    ) -> None:
         """Build the images of `services`, or all images with a build section; `on_line` gets each line of progress.
 
-        Raises BuildError; EngineError if Compose or the engine is missing.
+        `early` builds all services of the model. Raises BuildError; EngineError if Compose or the engine is missing.
         """
         log = BuildLog(on_line)
-        argv = self.argv("build", *services)
-        done = await process.run(argv, stdin=self.model, env=_COMPOSE_BUILD_ENVIRONMENT, on_line=log.line)
+        done = None if early is None else await early.finish(self.model, on_line=log.line)
+        if done is None:
+            argv = self.argv("build", *services)
+            done = await process.run(argv, stdin=self.model, env=_ENVIRONMENTS["build"], on_line=log.line)
         if done.returncode:
             raise self.failures().of_build(log, done.error_text, services)
 
@@ -198,7 +223,7 @@ class Compose:
         *,
         force: bool = False,
         on_created: OnCreated = lambda *_: None,
-        early: EarlyCreate | None = None,
+        early: EarlyCommand | None = None,
     ) -> None:
         """Create containers, networks and volumes that are missing or changed; build and start nothing.
 
@@ -210,11 +235,11 @@ class Compose:
             if match := _CREATED.match(line):
                 on_created(match["kind"].lower(), match["name"])
 
-        if early is not None and (done := await early.finish(self.model, report)) is not None:
+        if early is not None and (done := await early.finish(self.model, on_error_line=report)) is not None:
             self._require_success("create", done)
             return
         options = ["--force-recreate"] if force else []
-        await self._run("create", "--no-build", *options, *services, on_error_line=report)
+        await self._run("create", *_OPTIONS["create"], *options, *services, on_error_line=report)
 
     async def start(self, services: Sequence[str] = ()) -> None:
         """Start created or stopped containers in the order of `depends_on`, each when its conditions are met."""

@@ -17,7 +17,7 @@ import anyio
 from devenv.compose.run_model import BuildChange
 from devenv.compose.user_config import user_settings
 from devenv.docker.build_progress import MOST_STEPS, of_part
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import BuildError
 from devenv.events import Emit, Event, Notice, Step
@@ -235,8 +235,11 @@ async def build(
     prepared: PreparedImages,
     *,
     number: int = 0,
+    early: EarlyCommand | None = None,
 ) -> None:
     """Build the images of these services of the project; `number` tells apart builds that run at the same time.
+
+    `early`: a command that builds all services of the model.
 
     Raises like `Compose.build`, with the errors of `explain_build`.
     """
@@ -246,7 +249,7 @@ async def build(
         emit(Step("build", "detail", of_part(line, MOST_STEPS * number, service) if number else line))
 
     try:
-        await compose.build(services, report)
+        await compose.build(services, report, early)
     except BuildError as error:
         facts = await anyio.to_thread.run_sync(_facts, error.service, project, prepared)
         raise explain_build(error, facts) from error

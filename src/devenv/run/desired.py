@@ -15,7 +15,7 @@ from devenv.compose.files import Place
 from devenv.compose.positions import port_place
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Choices, Existing, PortChange
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.docker.client import Engine
 from devenv.errors import ConfigError, EngineError, unknown
 from devenv.events import Emit
@@ -216,10 +216,16 @@ def early_builds(desired: DesiredState, tasks: TaskGroup, emit: Emit) -> EarlyBu
     return EarlyBuilds(tasks, begin, emit)
 
 
-async def build(desired: DesiredState, names: Sequence[str], emit: Emit, number: int = 0) -> None:
-    """Build the images of these services; `number` tells apart builds that run at the same time."""
+async def build(
+    desired: DesiredState, names: Sequence[str], emit: Emit, number: int = 0, early: EarlyCommand | None = None
+) -> None:
+    """Build the images of these services; `number` tells apart builds that run at the same time.
+
+    `early`: a command that builds all our services, which is used if these are all.
+    """
     if names:
-        await prepare.build(desired.making, names, emit, desired.project, desired.supply, number=number)
+        early = early if tuple(names) == desired.built else None
+        await prepare.build(desired.making, names, emit, desired.project, desired.supply, number=number, early=early)
 
 
 async def require_checks(desired: DesiredState, options: UpOptions, engine: Engine) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
 from devenv.compose.resolve import Loaded
-from devenv.docker.cli import EarlyCreate
+from devenv.docker.cli import EarlyCommand
 from devenv.docker.client import Engine
 from devenv.events import Emit
 from devenv.images.early_builds import EarlyBuilds
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 class Context:
     """What all steps of a run share. `key` identifies the engine; `tasks` live from the first step to the end.
 
-    `line` leads to an engine on another machine; `early` begins to create while the project is checked.
+    `line` leads to an engine on another machine. `early`: by verb, the commands that start while the project is
+    checked.
     """
 
     options: UpOptions
@@ -48,7 +50,7 @@ class Context:
     controller: RunController | None = None
     held: Held = field(default_factory=Held)
     line: Line | None = None
-    early: EarlyCreate | None = None
+    early: Mapping[str, EarlyCommand] = field(default_factory=dict)
 
     def hooks(self, desired: DesiredState) -> Hooks:
         """The project's hooks."""

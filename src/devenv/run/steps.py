@@ -73,8 +73,8 @@ async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
     if (earlier := run.read()) is not None:
         await process.end_recorded(run.children)
     process.record_children(run.children)
-    if context.early is not None:
-        context.tasks.start_soon(context.early.run)
+    for verb in ("build", "create") if context.options.build and desired.built else ("create",):
+        context.tasks.start_soon(context.early[verb].run)
     drawn = os.ttyname(1) if context.controller is not None else ""
     return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), desired, earlier)
 
@@ -192,7 +192,7 @@ async def build_images(context: Context, entered: Entered) -> Entered:
     async with task_group() as tasks:
         if entered.early_builds is not None:
             remaining = await entered.early_builds.left(desired.built)
-            tasks.start_soon(build, desired, remaining, context.emit)
+            tasks.start_soon(build, desired, remaining, context.emit, 0, context.early["build"])
         tasks.start_soon(_import_the_rest)
     if entered.early_builds is not None:
         await entered.early_builds.finish()
@@ -225,7 +225,7 @@ async def restore_volumes(context: Context, active: Active) -> Active:
 
 async def create_containers(context: Context, active: Active) -> Active:
     """Create containers and networks; nothing runs yet."""
-    has_rules, desired = await active.project.create(context.early), active.project.desired
+    has_rules, desired = await active.project.create(context.early["create"]), active.project.desired
     if context.options.watch and not has_rules and (message := without_rules(desired.project, desired.names)):
         context.emit(Notice(message, "`devenv add rules` proposes rules and says why."))
     return active

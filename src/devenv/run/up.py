@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from devenv.compose import resolve
 from devenv.compose.resolve import Loaded
-from devenv.docker.cli import EarlyCreate
+from devenv.docker.cli import Compose
 from devenv.doctor import quick_check
 from devenv.events import Emit, Fault, Notice, Ready, Step
 from devenv.lazy_dataclass import dataclass
@@ -114,7 +114,8 @@ async def open_context(
     held = await hand_over.hold(stack, run, place)
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
     tasks = anyio.create_task_group()
-    early = None if line is None else EarlyCreate(loaded.project.name, loaded.project.directory)
+    compose = Compose(loaded.project.name, loaded.project.directory, b"")
+    early = {verb: compose.early(verb) for verb in ("build", "create")}
     return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held, line, early)
 
 

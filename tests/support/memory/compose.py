@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from devenv import lazy_dataclass
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.docker.compose_failures import clean
 from devenv.docker.process import OnLine
 from support.memory import model as names
@@ -122,13 +122,32 @@ def _ended(fault: Fault, lines: list[str]) -> int:
     return -9
 
 
+class NeverStarted(EarlyCommand):
+    """A command without a child."""
+
+    async def run(self) -> None:
+        """Return at once."""
+
+    async def finish(self, model: bytes, **_: object) -> None:
+        """Return None: nothing has been done."""
+
+
 @lazy_dataclass.dataclass(frozen=True, slots=True)
 class MemoryCompose(Compose):
     """The verbs of one project in memory: as `docker.compose.Compose`."""
 
     home: ComposeHome = field(repr=False, kw_only=True)
 
-    async def build(self, services: Sequence[str] = (), on_line: OnLine = lambda _: None) -> None:
+    def early(self, verb: str) -> EarlyCommand:
+        """A command that has never started: the verb runs when its model is known."""
+        return NeverStarted(self.argv(verb), {})
+
+    async def build(
+        self,
+        services: Sequence[str] = (),
+        on_line: OnLine = lambda _: None,
+        early: EarlyCommand | None = None,  # noqa: ARG002 - it has no child
+    ) -> None:
         """Build the images of the services with a build section: the same image for the same section and stamp."""
         for name in services or [n for n, s in self.failures().services.items() if s.get("build")]:
             await checkpoint()

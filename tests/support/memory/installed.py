@@ -19,7 +19,7 @@ from devenv.docker.client import Engine
 from devenv.docker.context import DEFAULT_SOCKET
 from devenv.docker.endpoint import Endpoint, unreachable
 from devenv.host import limits as host_facts
-from devenv.run import background, desired, steps
+from devenv.run import background, desired, steps, up
 from devenv.run.active.observe import view
 from devenv.run.cleanup import down, teardown
 from devenv.state.run_dir import Run
@@ -43,6 +43,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
         patch.delenv("DOCKER_CONTEXT", raising=False)
         patch.setattr(Engine, "connect", ways.connect)
         patch.setattr(desired, "Compose", ways.compose)
+        patch.setattr(up, "Compose", ways.compose)
         patch.setattr(steps, "Guardian", ways.guardian)
         patch.setattr(background, "start", lambda *_: None)
         patch.setattr(resolve, "load", ways.load)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from devenv.docker import cli, process
-from devenv.docker.cli import Compose, EarlyCreate
+from devenv.docker.cli import Compose
 from devenv.docker.compose_failures import BuildError, VerbError
 from devenv.errors import EngineError
 
@@ -145,7 +145,8 @@ async def test_a_build_passes_its_progress_on(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def early_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A `docker` that says that it has begun, reads its input, and writes down command line and input at its end."""
-    script = f'#!/bin/sh\ntouch {tmp_path}/begun; m=$(cat); [ "$m" ] || exit 14\necho " Container web  Created" >&2\n'
+    script = f'#!/bin/sh\ntouch {tmp_path}/begun; m=$(cat); [ "$m" ] || exit 14\n'
+    script += 'echo " Container web  Created" >&2\necho "#1 built"\n'
     (tmp_path / "docker").write_text(f'{script}echo "$* $m" >>{tmp_path}/done\n')
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -161,7 +162,7 @@ async def until_exists(file: Path) -> None:
 
 async def test_a_create_that_has_begun_gets_its_model(early_docker: Path) -> None:
     """The child that runs already creates; nothing else is started. A second create is a new child."""
-    early, created = EarlyCreate("p", "/p"), list[str]()
+    early, created = COMPOSE.early("create"), list[str]()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(early.run)
         await until_exists(early_docker / "begun")
@@ -179,8 +180,22 @@ async def test_a_create_that_gets_no_model_creates_nothing(
 ) -> None:
     """Its input ends with the run, and after a while; a create after that has a child of its own."""
     monkeypatch.setattr(cli, "PATIENCE", 0.2)
-    early = EarlyCreate("p", "/p")
+    early = COMPOSE.early("create")
     with anyio.fail_after(20):
         await early.run()
     await COMPOSE.create(["web"], early=early)
     assert len((early_docker / "done").read_text().splitlines()) == 1
+
+
+async def test_a_build_that_has_begun_gets_its_model(early_docker: Path) -> None:
+    """The child that runs already builds all services; a later build is a new child, for the services asked for."""
+    early, shown = COMPOSE.early("build"), list[str]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(early.run)
+        await until_exists(early_docker / "begun")
+        assert not (early_docker / "done").exists()
+        await COMPOSE.build(["web"], shown.append, early)
+    assert shown == ["#1 built"]
+    await COMPOSE.build(["web"], early=early)
+    model, head = COMPOSE.model.decode(), " ".join(HEAD[1:])
+    assert (early_docker / "done").read_text().splitlines() == [f"{head} build {model}", f"{head} build web {model}"]

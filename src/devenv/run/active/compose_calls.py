@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from devenv.docker.cli import EarlyCreate, OnCreated
+from devenv.docker.cli import EarlyCommand, OnCreated
 from devenv.docker.client import Engine
 from devenv.docker.compose_failures import VerbError
 from devenv.errors import DevenvError, RefusedError
@@ -58,7 +58,7 @@ class ComposeCalls:
         *,
         force: bool = False,
         on_created: OnCreated = lambda *_: None,
-        early: EarlyCreate | None = None,
+        early: EarlyCommand | None = None,
     ) -> None:
         """Create the services' containers; their ids are on disk before anything starts.
 
@@ -86,7 +86,7 @@ class ComposeCalls:
         return await self.engine.project_state(self.current.desired.project.name)
 
     async def _create(
-        self, services: Sequence[str], on_created: OnCreated, early: EarlyCreate | None, *, force: bool
+        self, services: Sequence[str], on_created: OnCreated, early: EarlyCommand | None, *, force: bool
     ) -> None:
         before = await self.project_state()
         for container in before.containers:

@@ -6,7 +6,7 @@ from functools import partial
 
 from anyio.abc import TaskGroup
 
-from devenv.docker.cli import EarlyCreate
+from devenv.docker.cli import EarlyCommand
 from devenv.events import Emit, Event, ServiceState
 from devenv.model.containers import Container, ProjectState
 from devenv.model.status import ENDED
@@ -102,7 +102,7 @@ class ActiveProject:
         ports = sorted((port, ip) for c in self.observer.project_state.of(service) for ip, port, _ in c.ports)
         return tuple(dict.fromkeys(url(ip, port, self.engine.endpoint) for port, ip in ports))
 
-    async def create(self, early: EarlyCreate | None = None) -> bool:
+    async def create(self, early: EarlyCommand | None = None) -> bool:
         """Create everything without starting it, by a command that was begun `early`, if any.
 
         Return whether there are watch rules.
