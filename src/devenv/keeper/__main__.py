@@ -25,4 +25,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    code = main(sys.argv)
+    sys.stdout.flush()
+    os._exit(code)  # taking the interpreter down takes longer than all else, and a `devenv down` may be waiting

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import field, replace
 from functools import partial
 
@@ -74,7 +75,7 @@ class Keeper:
         """Keep the run until a signal, or until all its containers are removed. Return 0."""
         with contextlib.ExitStack() as stack:
             try:
-                lock = stack.enter_context(self.run_.lock.hold(wait=LOCK_WAIT)) if self.lock is None else self.lock
+                lock = stack.enter_context(self._hold())
             except StateError:  # another command has the project
                 return 0
             note, ledger, since = note_of(self.run_), self.run_.read(), unsynced_since(self.run_)
@@ -102,6 +103,18 @@ class Keeper:
                 self._guardian.dismiss()  # after a crash, it starts a keeper again
                 tasks.cancel_scope.cancel()
         return 0
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[int]:
+        """Hold the project until this keeper ends: by the lock that it has inherited, or its own."""
+        if self.lock is None:
+            with self.run_.lock.hold(wait=LOCK_WAIT) as lock:
+                yield lock
+        else:
+            try:
+                yield self.lock
+            finally:
+                os.close(self.lock)
 
     async def _go_on(self, options: UpOptions) -> None:
         """Keep the run; after an error, try again: the engine may come back, and a file may be corrected."""

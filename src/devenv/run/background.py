@@ -35,7 +35,7 @@ with LazyImports():  # `end` needs neither
 MODULE = "devenv.keeper"
 PATIENCE = 10.0  # seconds for the keeper's last work, before it is killed
 GRACE = 2.0  # seconds after that
-LOOK_EVERY = 0.02
+LOOK_EVERY = 0.005
 _NEEDED = (
     "watcher", "build", "keep_volumes", "snapshot", "auto_ports", "lan", "timeout", "trust", "selection", "ports",
     "images",

@@ -115,8 +115,18 @@ def test_a_keeper_that_got_the_lock_names_itself_in_it(run: Run, monkeypatch: py
     monkeypatch.setattr(process, "record_children", lambda _: sys.exit())
     with run.lock.hold() as descriptor:
         with pytest.raises(SystemExit):
-            anyio.run(Keeper(run, 0, descriptor).run)
+            anyio.run(Keeper(run, 0, os.dup(descriptor)).run)
         assert (run.lock.is_kept(), run.lock.holder()) == (True, os.getpid())
+
+
+def test_an_inherited_lock_is_released_before_the_process_ends(run: Run) -> None:
+    """A command that waits for the project does not wait until the interpreter is taken down."""
+    with run.lock.hold() as descriptor:
+        inherited = os.dup(descriptor)
+    assert run.lock.is_held()
+    run.write(replace(LEDGER, phase="up"))
+    assert anyio.run(Keeper(run, 0, inherited).run) == 0
+    assert not run.lock.is_held()
 
 
 def test_the_last_change_of_the_files_is_seen(tmp_path: Path) -> None:
