@@ -1,88 +1,32 @@
-"""The removals of a teardown: progress, failures, and volumes, which are removed once their content is safe."""
+"""Removes the volumes of a run, each once its content is safe, and folders that the run created."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import field
-
-import anyio
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from devenv.docker.transport import CallError
 from devenv.errors import DevenvError, EngineError
-from devenv.events import Emit, Kept, Problem, Removed, VolumesStay
+from devenv.events import Kept, VolumesStay
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container
 from devenv.model.snapshot import shown
+from devenv.run.cleanup.progress import DOWN, IN_USE, TeardownProgress, reason_of
+from devenv.run.cleanup.sweep import Sweep
 from devenv.state.identity import Content, Place, VolumeRecord, VolumeVerdict
 from devenv.state.ledger import Judged, VolumePolicy
-from devenv.tasks import each, unless
+from devenv.tasks import each
 from devenv.volumes.transfer import VolumeTransfer
 
 with LazyImports():  # only if a volume is saved
     from devenv.state import verified_archive
 
-REMOVE = {"container": "docker rm -f -v {}", "network": "docker network rm {}", "volume": "docker volume rm {}"}
-DOWN = "devenv down   (saves and removes it)"  # a volume that is left may be the only copy of its data
 SNAPSHOT = "devenv down --snapshot   (saves and removes it)"
 SAVE_REMOTE, REMOVE_REMOTE = "devenv down --snapshot", "devenv down -v"
 PODMAN = "Podman"
-IN_USE = "something that is not ours uses it"
 ANOTHER = "devenv created an earlier volume of that name, not this one"
-
-
-@dataclass
-class TeardownProgress:
-    """What the parts of one teardown share. Setting `hurry` turns graceful stops into kills."""
-
-    emit: Emit
-    hurry: anyio.Event
-    saved: dict[str, int] = field(default_factory=dict)  # key of a volume -> bytes of its snapshot
-    _removed: set[tuple[str, str]] = field(default_factory=set)
-    _failures: dict[str, tuple[str, str]] = field(default_factory=dict)  # "kind name" -> reason, command
-
-    def removed(self, kind: str, name: str) -> None:
-        """Report that the object has been removed, once, even if a later sweep sees its name again."""
-        if (kind, name) not in self._removed:
-            self._removed.add((kind, name))
-            self.emit(Removed(kind, name))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many objects have been removed, by kind."""
-        return dict(Counter(kind for kind, _ in sorted(self._removed)))
-
-    def failed(self, kind: str, name: str, reason: str, command: str = "") -> None:
-        """Remember why the object could not be removed, and a command that may remove it."""
-        self._failures[f"{kind} {name}"] = (reason, command)
-
-    def has_failed(self, kind: str, name: str) -> bool:
-        """Whether an attempt to remove the object has failed before."""
-        return f"{kind} {name}" in self._failures
-
-    def kept(self, kind: str, name: str, reason: str, *, hint: bool = True) -> None:
-        """Report that the object is kept on purpose; `hint`: with the command that removes it."""
-        self.emit(Kept(kind, name, reason, REMOVE[kind].format(name) if hint else ""))
-
-    def report_left(self, survivors: Iterable[str]) -> None:
-        """Report each of these objects (`kind name`) as left, with the reason and a command."""
-        for survivor in survivors:
-            kind, _, name = survivor.partition(" ")
-            reason, command = self._failures.get(survivor, ("still there", ""))
-            default = DOWN if kind == "volume" else REMOVE[kind].format(name)
-            self.emit(Problem(f"{survivor} is left: {reason}", command or default))
-
-    async def unhurried(self, work: Callable[[], Awaitable[object]]) -> bool:
-        """Run the work, unless `hurry` is or gets set, which cancels it. Return whether it was completed."""
-        return await unless(self.hurry, work)
-
-
-def reason_of(error: EngineError) -> str:
-    """The engine's message, without the request."""
-    return error.reason if isinstance(error, CallError) else error.message
 
 
 def remove_empty_folders(folders: Sequence[Place]) -> None:
@@ -105,43 +49,71 @@ class VolumeRemoval:
     in_use: Collection[str]  # names of volumes that foreign containers mount
     forget: Callable[[str], object]  # removes a kept volume from the ledger: it belongs to the user from then on
     leave: Callable[[VolumeRecord], object]  # leaves a volume to the next run
+    sweep: Sweep | None = None  # that ends the users; without it, they have ended
 
-    async def remove(self, volumes: Sequence[Judged], anonymous: Iterable[str]) -> None:
-        """Remove the recorded volumes, and the anonymous volumes of the run's containers."""
+    async def remove(self, volumes: Sequence[Judged], anonymous: Iterable[str] = ()) -> set[str]:
+        """Remove the recorded volumes, and the anonymous volumes of the run's containers.
+
+        Return the names of the recorded volumes whose end is known: removed, kept, or left for a reason. The others
+        have users that could not be ended.
+        """
         to_save = [volume for volume in volumes if self._is_limited(volume)]
-        engine = self.volume_transfer.engine
-        if place := engine.endpoint.machine or (engine.is_podman and PODMAN):  # its archives have no owners
+        if place := self.place:
             left = self._leave_all(to_save, place)
         else:
             left = await self._leave_large(to_save)
-        await each(self._remove, [volume for volume in volumes if volume.record.name not in left])
+        rest = [volume for volume in volumes if volume.record.name not in left]
+        ended = await each(self._remove, rest)
         for name in anonymous:
             with contextlib.suppress(CallError):  # still in use by something else
                 await self.volume_transfer.engine.volumes.remove(name)
+        return left | {volume.record.name for volume, is_ended in zip(rest, ended, strict=True) if is_ended}
 
-    async def _remove(self, judged: Judged) -> None:
-        """Remove a volume once its content is safe; otherwise leave the volume."""
+    @property
+    def place(self) -> str:
+        """Where volumes are that stay for the next run; empty for this machine."""
+        engine = self.volume_transfer.engine
+        return engine.endpoint.machine or (PODMAN if engine.is_podman else "")  # its archives have no owners
+
+    async def _remove(self, judged: Judged) -> bool:
+        """Remove a volume once its content is safe, otherwise leave it; return False if its users could not be ended.
+
+        A volume is saved once its users have stopped, while these and others are removed.
+        """
         name = judged.volume.name
         if reason := self._reason_to_keep(judged):
             self._keep(name, reason)
-            return
+            return True
         try:
-            if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):
-                self.progress.failed("volume", name, "no time for a snapshot; `devenv up` goes on with it", DOWN)
-                return
-            await self.volume_transfer.engine.volumes.remove(name)
-            self.progress.removed("volume", name)
-            self.volume_transfer.ended(judged.record.lineage, dropped=self.policy is VolumePolicy.DROP)
+            return await self._save_and_remove(judged)
         except EngineError as error:
             reason = reason_of(error)
-            if "in use" in reason and name in self.in_use:  # plain Compose has taken over the project
+            is_in_use = "in use" in reason
+            if is_in_use and self.sweep is not None:  # by a container that the next look may find
+                return False
+            if is_in_use and name in self.in_use:  # plain Compose has taken over the project
                 self._keep(name, IN_USE)
-            self.progress.failed("volume", name, IN_USE if "in use" in reason else reason)
+            self.progress.failed("volume", name, IN_USE if is_in_use else reason)
         except verified_archive.TooLargeError as error:
             self._leave(judged, error.message)
         except (DevenvError, OSError) as error:
             why = error.message if isinstance(error, DevenvError) else str(error.strerror)
             self.progress.failed("volume", name, f"no snapshot could be made of it: {why}")
+        return True
+
+    async def _save_and_remove(self, judged: Judged) -> bool:
+        name, sweep = judged.volume.name, self.sweep
+        if sweep is not None and not await sweep.until_stopped(name):
+            return False
+        if not self._is_safe(judged) and not await self.progress.unhurried(lambda: self._save(judged)):
+            self.progress.failed("volume", name, "no time for a snapshot; `devenv up` goes on with it", DOWN)
+            return True
+        if sweep is not None and not await sweep.until_removed(name):
+            return False
+        await self.volume_transfer.engine.volumes.remove(name)
+        self.progress.removed("volume", name)
+        self.volume_transfer.ended(judged.record.lineage, dropped=self.policy is VolumePolicy.DROP)
+        return True
 
     def _is_limited(self, judged: Judged) -> bool:
         """Whether the volume stays if it takes long to save, is on another machine, or on Podman."""

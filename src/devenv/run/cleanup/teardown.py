@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import field, replace
+from functools import partial
 
 import anyio
 
@@ -16,19 +17,13 @@ from devenv.errors import EngineError, StateError
 from devenv.events import Emit, Kept, Notice, Stopped, Stopping
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, Network, ProjectState
-from devenv.run.active.phases import stop_after
 from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.cleanup.progress import IN_USE, REMOVE, TeardownProgress
 from devenv.run.cleanup.remains import judged_volumes
-from devenv.run.cleanup.removal import (
-    IN_USE,
-    REMOVE,
-    TeardownProgress,
-    VolumeRemoval,
-    reason_of,
-    remove_empty_folders,
-)
+from devenv.run.cleanup.removal import VolumeRemoval, remove_empty_folders
+from devenv.run.cleanup.sweep import Sweep
 from devenv.state.identity import VolumeRecord, VolumeVerdict
-from devenv.state.ledger import Ledger, VolumePolicy
+from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.tasks import each
 from devenv.volumes.transfer import VolumeTransfer, volume_transfer
@@ -37,7 +32,6 @@ SWEEP_PAUSE = 0.3
 SWEEPS = 20
 STUCK_SWEEPS = 3
 CUT_OFF_SWEEPS = 4  # quiet sweeps that are needed after a create that was cut off
-NETWORK_TRIES = 10
 NOT_CREATED = "devenv did not create it, though its labels say so"
 MOVED = "all volumes of the engine have new times: its data folder was moved; names are trusted"
 
@@ -73,6 +67,8 @@ class Teardown:
         if self.policy is VolumePolicy.SNAPSHOT:
             transfer.limit = math.inf
         self._waiting: list[VolumeRecord] = []  # of volumes that stay for the next run
+        self._ended: set[str] = set()  # volumes that were removed, kept or left before the end of the teardown
+        self._has_moved = False
         self._logs = KeptLogs(self.run.path)
         self._progress = TeardownProgress(self.emit, self.hurry)
 
@@ -88,8 +84,10 @@ class Teardown:
         project_state = await self._look()
         if not count:
             self.emit(Stopping(reason, len(self.ledger.containers(project_state))))
-        await self._remove_volumes(await self._until_quiet(project_state))
-        if survivors := self._report(await self._look()):
+        project_state = await self._until_quiet(project_state)
+        if await self._remove_volumes(project_state):
+            project_state = await self._look()
+        if survivors := self._report(project_state):
             self._write(replace(self.ledger, phase="left"))
         else:
             remove_empty_folders(self.ledger.folders)
@@ -115,9 +113,7 @@ class Teardown:
                 break
             if sweeps.quiet or sweeps.stuck:
                 await anyio.sleep(SWEEP_PAUSE)
-            self._note(containers)
-            await self._end_containers(containers)
-            await each(self._remove_network, networks)
+            await self._sweep(project_state, containers)
             project_state = await self._look()
         return project_state
 
@@ -145,40 +141,45 @@ class Teardown:
         if self.ledger != before:
             self._write(self.ledger)
 
-    async def _end_containers(self, containers: Sequence[Container]) -> None:
-        """Stop and remove the containers, each as soon as its dependents have stopped."""
-        after, stopped = stop_after(containers), {c.id: anyio.Event() for c in containers}
+    async def _sweep(self, project_state: ProjectState, containers: Sequence[Container]) -> None:
+        """Try to remove everything, each object as soon as nothing uses it.
 
-        async def end(container: Container) -> None:
-            for user in after[container.id]:
-                await stopped[user].wait()
-            if container.state not in ("created", "exited", "dead"):
-                with contextlib.suppress(EngineError):  # if that fails or is cut short, the removal kills
-                    await self._progress.unhurried(lambda: self.engine.containers.stop(container))
-            stopped[container.id].set()
-            await self._progress.unhurried(lambda: self._logs.keep(self.engine, container, self.ledger.began))
-            try:
-                await self.engine.containers.remove(container.id)
-                self._progress.removed("container", container.name)
-            except EngineError as error:
-                self._progress.failed("container", container.name, reason_of(error))
+        Volumes that are in use are included only in the first sweep, and not after a death: a container that is still
+        being created may use them.
+        """
+        sweep = Sweep(self.engine, self._progress, containers, self._keep_log)
+        saves_early = self.quiet_sweeps == 1 and not self._users
 
-        await each(end, containers)
+        async def remove_network(network: Network) -> None:
+            if await sweep.remove_network(network):
+                await self._report_users(network)
 
-    async def _remove_network(self, network: Network) -> None:
+        self._note(containers)
+        networks = self.ledger.networks(project_state)
+        work = [partial(sweep.end, container) for container in containers]
+        work += [partial(remove_network, network) for network in networks]
+        if saves_early:
+            work.append(partial(self._remove_mounted, project_state, sweep))
+        await each(lambda part: part(), work)
+
+    async def _keep_log(self, container: Container) -> None:
+        await self._logs.keep(self.engine, container, self.ledger.began)
+
+    async def _remove_mounted(self, project_state: ProjectState, sweep: Sweep) -> None:
+        """Save and remove the volumes that only the containers of the sweep mount, each once it is not in use.
+
+        If that cannot be done yet, the volumes are left to the end of the teardown.
+        """
+        removal = self._removal(sweep)
+        mounted = {name for c in sweep.containers for name in c.volumes} - {*removal.in_use}
+        if not removal.place and not mounted.isdisjoint(self.ledger.creates):
+            with contextlib.suppress(EngineError):
+                judged = [v for v in await self._judged(project_state) if v.volume.name in mounted]
+                self._ended |= await removal.remove(judged)
+
+    async def _report_users(self, network: Network) -> None:
+        """Remember who uses a network that could not be removed; it is kept if plain Compose does."""
         name, progress = network.name, self._progress
-        for _ in range(1 if progress.has_failed("network", name) else NETWORK_TRIES):
-            try:
-                await self.engine.networks.remove(network.id)
-            except EngineError as error:
-                reason = reason_of(error)
-                progress.failed("network", name, reason)
-            else:
-                progress.removed("network", name)
-                return
-            if "active endpoints" not in reason:
-                return
-            await anyio.sleep(0.1)
         users: tuple[str, ...] = ()
         with contextlib.suppress(EngineError):
             users = await self.engine.networks.users(network.id)
@@ -191,15 +192,24 @@ class Teardown:
             why = f"{', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
             progress.failed("network", name, why, "; ".join([*apart, REMOVE["network"].format(name)]))
 
-    async def _remove_volumes(self, project_state: ProjectState) -> None:
+    async def _remove_volumes(self, project_state: ProjectState) -> bool:
+        """Save and remove the volumes that still exist; return whether there was anything to do."""
+        judged = [v for v in await self._judged(project_state) if v.volume.name not in self._ended]
+        await self._removal().remove(judged, self.ledger.anonymous)
+        return bool(judged or self.ledger.anonymous)
+
+    def _removal(self, sweep: Sweep | None = None) -> VolumeRemoval:
         users, in_use = tuple(self._users.values()), {name for c in self._others for name in c.volumes}
         actions = self._forget, self._leave
-        removal = VolumeRemoval(self.volume_transfer, self.policy, self._progress, users, in_use, *actions)
-        held = {name for user in users for name in user.volumes}
+        return VolumeRemoval(self.volume_transfer, self.policy, self._progress, users, in_use, *actions, sweep)
+
+    async def _judged(self, project_state: ProjectState) -> list[Judged]:
+        held = {name for user in self._users.values() for name in user.volumes}
         judged = await judged_volumes(self.engine, self.ledger, project_state, held)
-        if any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
+        if not self._has_moved and any(volume.verdict is VolumeVerdict.MOVED for volume in judged):
+            self._has_moved = True
             self.emit(Notice(MOVED))
-        await removal.remove(judged, self.ledger.anonymous)
+        return judged
 
     def _forget(self, volume: str) -> None:
         self.ledger = self.ledger.without(volume)

@@ -27,6 +27,7 @@ from devenv.model.containers import Container, Network, ProjectState, Volume
 from devenv.model.snapshot import Snapshot
 from devenv.run.cleanup import teardown
 from devenv.run.cleanup.kept_logs import KeptLogs
+from devenv.run.cleanup.progress import IN_USE
 from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, STUCK_SWEEPS, Sweeps, Teardown, of_earlier
 from devenv.state import ledger as ledgers
 from devenv.state.identity import Content, Place, VolumeRecord, Window
@@ -198,6 +199,7 @@ DB, API = container("db"), container("api", after=("db",))
 NET = Network("id-net", "net", ours=True)
 DATA = Volume("p_data", "p", "data", driver="local", created=AT)
 MORE = replace(DATA, name="p_more", key="more")
+DB_WITH_DATA = replace(DB, volumes=("p_data",))
 
 
 def refused(reason: str, status: int = 500) -> CallError:
@@ -269,6 +271,133 @@ async def test_slow_container_delays_only_its_dependencies(down: Down) -> None:
     assert engine.calls[:4] == ["stop id-api", "stop id-db", "remove id-api", "remove id-db"]
     assert engine.calls[4] == "stop id-slow"
     assert sorted(engine.calls[5:]) == ["remove id-cache", "remove id-slow", "stop id-cache"]
+
+
+class Waiting(FakeEngine):
+    """Stops the container `slow` only after that call."""
+
+    def __init__(self, until: str, *things: Container | Network | Volume) -> None:
+        super().__init__(*things)
+        self.until = until
+
+    async def stop(self, container: Container) -> None:
+        while container.name == "slow" and self.until not in self.calls:  # noqa: ASYNC110 - calls have no event
+            await anyio.sleep(0.001)
+        await super().stop(container)
+
+
+async def test_each_volume_and_network_is_removed_as_soon_as_nothing_uses_it(down: Down) -> None:
+    """They do not wait for a container that does not use them; a volume is removed after its save."""
+    slow = replace(container("slow"), networks=("late",))
+    late = Network("id-late", "late", ours=True)
+    db = replace(DB_WITH_DATA, networks=("net",))
+    for until in ("remove p_data", "remove id-net"):
+        engine = Waiting(until, db, slow, DATA, NET, late)
+        stopped, _ = await down(engine, creates=("p_data",))
+        assert engine.calls.index("stop id-db") < engine.calls.index("save p_data")
+        assert engine.calls.index("remove id-db") < engine.calls.index("remove id-net")
+        assert max(map(engine.calls.index, ("remove id-db", "save p_data"))) < engine.calls.index("remove p_data")
+        assert engine.calls[-3:] == ["stop id-slow", "remove id-slow", "remove id-late"]
+        assert engine.calls.count("save p_data") == 1
+        assert (stopped.survivors, stopped.saved) == ((), {"data": 2})
+
+
+async def test_a_volume_is_saved_once_all_its_containers_have_stopped(down: Down) -> None:
+    """One of them may still write to it."""
+    slow = replace(container("slow"), volumes=("p_data",))
+    engine = Waiting("remove id-db", DB_WITH_DATA, slow, DATA)
+    stopped, _ = await down(engine, creates=("p_data",))
+    assert engine.calls[:3] == ["stop id-db", "remove id-db", "stop id-slow"]
+    assert sorted(engine.calls[3:5]) == ["remove id-slow", "save p_data"]
+    assert engine.calls[5:] == ["remove p_data"]
+    assert stopped.survivors == ()
+
+
+async def test_a_container_that_does_not_stop_is_killed_before_its_volume_is_saved(down: Down) -> None:
+    """After the error, it may still run."""
+    engine = FakeEngine(DB_WITH_DATA, DATA)
+    engine.fails["stop", "id-db"] = [refused("did not receive an exit event")]
+    stopped, _ = await down(engine, creates=("p_data",))
+    assert engine.calls == ["stop id-db", "remove id-db", "save p_data", "remove p_data"]
+    assert stopped.survivors == ()
+
+
+async def test_a_volume_waits_for_a_container_that_cannot_be_removed_at_once(down: Down) -> None:
+    """It may still run, so that the volume is saved after it is gone."""
+    engine = FakeEngine(DB_WITH_DATA, DATA)
+    busy = refused("device or resource busy")
+    engine.fails["stop", "id-db"] = engine.fails["remove", "id-db"] = [busy, busy]
+    real, tries = engine.containers.remove, 0
+
+    async def remove(container_id: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            engine.fails["remove", "id-db"] = []
+        await real(container_id)
+
+    engine.containers.remove = remove
+    stopped, _ = await down(engine, creates=("p_data",))
+    assert engine.calls[-3:] == ["remove id-db", "save p_data", "remove p_data"]
+    assert engine.calls.count("save p_data") == 1
+    assert stopped.survivors == ()
+
+
+async def test_a_stopped_container_that_stays_keeps_its_volume(down: Down, run: Run) -> None:
+    """The volume stays recorded with it, and all others are removed."""
+    engine = FakeEngine(DB_WITH_DATA, replace(API, volumes=("p_more",)), DATA, MORE)
+    engine.fails["remove", "id-db"] = [refused("driver failed to remove root filesystem")]
+    engine.fails["remove", "p_data"] = [refused("volume is in use", 409)]
+    stopped, _ = await down(engine, creates=("p_data", "p_more"))
+    assert stopped.survivors == ("container db", "volume p_data")
+    left = run.read()
+    assert left is not None
+    assert left.record("p_data") is not None
+    assert engine.calls.count("remove p_data") == 1
+
+
+@pytest.mark.parametrize(("look", "saves"), [(1, 1), (2, 2)])
+async def test_plain_compose_may_begin_to_use_a_volume(down: Down, run: Run, look: int, saves: int) -> None:
+    """Its container is known before the first sweep, or found by the next look: the volume is kept either way."""
+    engine = FakeEngine(DB_WITH_DATA, DATA)
+    engine.later = [(look, replace(container("theirs", ours=False), volumes=("p_data",)))]
+    engine.fails["remove", "p_data"] = [refused("volume is in use", 409)]
+    stopped, events = await down(engine, creates=("p_data",))
+    assert stopped.survivors == ()
+    assert [(e.kind, e.name, e.reason) for e in events if isinstance(e, Kept)] == [("volume", "p_data", IN_USE)]
+    assert engine.calls.count("save p_data") == saves
+    assert run.read() is None
+
+
+async def test_a_volume_in_use_that_cannot_be_saved_stays(down: Down, run: Run) -> None:
+    """One attempt is made; everything else is removed."""
+    engine = FakeEngine(DB_WITH_DATA, replace(API, volumes=("p_more",)), DATA, MORE, NET)
+    volume_transfer = FakeTransfer(engine)
+    volume_transfer.fails["p_data"] = OSError(28, "No space left on device")
+    stopped, _ = await down(engine, creates=("p_data", "p_more"), volume_transfer=volume_transfer)
+    assert stopped.survivors == ("volume p_data",)
+    assert engine.things == [DATA]
+    assert engine.calls.count("save p_data") == 1
+    left = run.read()
+    assert left is not None
+    assert left.record("p_data") is not None
+
+
+async def test_after_a_death_volumes_come_last(down: Down) -> None:
+    """A container that is still being created may write to them."""
+    engine = FakeEngine(DB_WITH_DATA, DATA)
+    late = replace(container("late"), volumes=("p_data",))
+    engine.later = [(3, late)]
+    await down(engine, creates=("p_data",), quiet_sweeps=CUT_OFF_SWEEPS)
+    assert engine.calls[-4:] == ["stop id-late", "remove id-late", "save p_data", "remove p_data"]
+    assert engine.calls.count("save p_data") == 1
+
+
+async def test_the_look_that_finds_nothing_is_the_last(down: Down) -> None:
+    """Nothing is removed after it."""
+    engine = FakeEngine(DB_WITH_DATA, DATA, NET)
+    await down(engine, creates=("p_data",))
+    assert engine.looks == 2
 
 
 async def test_foreign_objects_are_not_touched(down: Down, run: Run) -> None:
