@@ -12,6 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ import yaml
 from benchmarks import engine
 from benchmarks.bench import Bench
 from benchmarks.contenders import Contender, scratch
-from benchmarks.figures import Figure, Wish, paired
+from benchmarks.figures import FLOOR, Figure, Wish, paired
 
 IDLE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
 OFTEN = {"interval": "1s", "timeout": "3s", "start_period": "120s", "start_interval": "100ms"}
@@ -30,6 +31,7 @@ MYSQL = "mysql:9"
 SERVICES = 6
 REST = 0.5  # seconds after each end: the engine still removes things
 DOWN = 120.0
+BACKGROUND = "background"
 
 
 def run(bench: Bench) -> None:
@@ -43,10 +45,18 @@ def run(bench: Bench) -> None:
 def _add_stack(bench: Bench) -> None:
     ups: dict[str, list[float]] = defaultdict(list)
     downs: dict[str, list[float]] = defaultdict(list)
+    later: dict[str, list[float]] = defaultdict(list)  # after `up -d`
     words: list[float] = []
     with _runners(bench.contenders, _stack()) as found:
+        ours = next(runner for runner in found if runner.contender.is_devenv)
         for number in range(1 + bench.scale.rounds):
-            for runner in bench.order.sample(found, len(found)):
+            turns: list[Runner | str] = [*found, *([BACKGROUND, FLOOR] if number else [])]
+            for runner in bench.order.sample(turns, len(turns)):
+                if isinstance(runner, str):
+                    later["devenv" if runner == BACKGROUND else FLOOR].append(
+                        ours.background_down() if runner == BACKGROUND else floor_down()
+                    )
+                    continue
                 up, down = runner.up(), runner.down()
                 if number:
                     ups[runner.contender.key].append(up)
@@ -54,9 +64,47 @@ def _add_stack(bench: Bench) -> None:
                     words += [runner.first_word * 1000] if runner.contender.is_devenv else []
     what = f"{SERVICES} services"
     _add(bench, Figure(10, f"up, {what}, all built", "s", _medians(ups), wish=Wish(times=1.1, plus=0.7)), ups)
+    downs[FLOOR] = later[FLOOR]
     _add(bench, Figure(11, f"down, {what}, no volumes", "s", _medians(downs), wish=Wish(times=1.1)), downs)
+    later = {**downs, **later}
+    _add(
+        bench, Figure(11, f"down after up -d, {what}, no volumes", "s", _medians(later), wish=Wish(times=1.1)), later
+    )
     first = {"devenv": statistics.median(words)}
     bench.add(Figure(11, "from Ctrl-C to the first word of the way down", "ms", first, wish=Wish(50)))
+
+
+def floor_down() -> float:
+    """Seconds for the same containers and their network, by requests of one thread for each container."""
+    name = f"bench-floor-{secrets.token_hex(3)}"
+    command = [word.replace("$$", "$") for word in IDLE]
+    config = {"Image": engine.image(engine.BASE), "Cmd": command, "HostConfig": {"NetworkMode": name}}
+    keys: list[str] = []
+
+    def begin() -> None:
+        keys.append(engine.call("POST", "/containers/create", config)["Id"])
+        engine.call("POST", f"/containers/{keys[-1]}/start", {})
+
+    def end(key: str) -> None:
+        engine.call("POST", f"/containers/{key}/stop", {})
+        engine.call("DELETE", f"/containers/{key}?v=1")
+
+    engine.call("POST", "/networks/create", {"Name": name})
+    with ThreadPoolExecutor(SERVICES) as threads:
+        try:
+            for _ in range(SERVICES):
+                begin()
+            time.sleep(REST)
+            began = time.perf_counter()
+            list(threads.map(end, keys))
+            engine.call("DELETE", f"/networks/{name}")
+            taken = time.perf_counter() - began
+        except BaseException:
+            engine.docker("rm", "-f", *keys)
+            engine.docker("network", "rm", name)
+            raise
+    time.sleep(REST)
+    return taken
 
 
 def _add_database(bench: Bench) -> None:
@@ -173,6 +221,25 @@ class Runner:
             heard = {json.loads(line)["event"]: time.perf_counter() for line in self._child.stdout}
             self._child.wait(DOWN)
             self.first_word, self._child = heard["stopping"] - began, None
+        taken = time.perf_counter() - began
+        time.sleep(REST)
+        return taken
+
+    def background_down(self) -> float:
+        """Seconds until `devenv down` has removed all of it, after a start that went on in the background."""
+        program = self.contender.argv[: self.contender.argv.index("up")]
+
+        def call(*words: str) -> None:
+            done = subprocess.run(
+                [*program, *words], cwd=self.folder, env=self._env, capture_output=True, check=False
+            )
+            if done.returncode:
+                raise SystemExit(f"{self.contender.label}: {' '.join(words)} failed\n{done.stderr.decode()}")
+
+        call("up", "-d")
+        time.sleep(2 * REST)  # the keeper starts
+        began = time.perf_counter()
+        call("down")
         taken = time.perf_counter() - began
         time.sleep(REST)
         return taken
