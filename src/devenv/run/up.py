@@ -38,7 +38,8 @@ from devenv.tasks import task_group, unless
 from devenv.volumes.transfer import volume_transfer
 
 with LazyImports():  # the step `build` imports these while BuildKit works
-    from devenv.run.active import port_forwards, reload, requests
+    from devenv.run.active import port_forwards, reload
+    from devenv.run.active import requests as run_requests
 
 if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject
@@ -149,13 +150,13 @@ class UpRun:
                     if self.context.controller is not None:
                         tasks.start_soon(self.context.controller.serve, self.active_project, self.context.emit)
                     active = await self._start()
-                    served = requests.Requests(
+                    requests = run_requests.Requests(
                         self.context.run, active.project, self.effects, self.feed, load_page=self.load_page
                     )
-                    await tasks.start(served.listen)
+                    await tasks.start(requests.listen)
                     await report_ready(self.context, active.project, self.record)
-                    self.outcome = await supervise(self.context, active.project, served)
-                    served.goes_on = self.outcome is RunOutcome.DETACHED
+                    self.outcome = await supervise(self.context, active.project, requests)
+                    requests.goes_on = self.outcome is RunOutcome.DETACHED
                     tasks.cancel_scope.cancel()
             failed = False
         finally:
@@ -215,17 +216,17 @@ async def report_ready(context: Context, project: ActiveProject, record: StartRe
         await anyio.to_thread.run_sync(webbrowser.open, published.urls[0])
 
 
-async def supervise(context: Context, project: ActiveProject, served: Requests) -> RunOutcome:
+async def supervise(context: Context, project: ActiveProject, requests: Requests) -> RunOutcome:
     """Sync, observe and answer until the services have ended, or are to keep running without this process."""
     if context.options.detach:
         await project.observer.until_known()
         return RunOutcome.DETACHED
     if context.options.watch:
         selection, loaded = context.options.selection, project.desired.loaded
-        served.reload = reload.Reload(
+        requests.reload = reload.Reload(
             selection, loaded, context.emit, project.update.apply, context.engine.until_back
         )
-        context.tasks.start_soon(served.reload.run)
+        context.tasks.start_soon(requests.reload.run)
     if context.controller is None:
         await project.observer.until_over()
     elif not await unless(context.controller.detached, project.observer.until_over):
