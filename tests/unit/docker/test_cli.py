@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import anyio
 import pytest
 
 from devenv.docker import cli, process
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.docker.compose_failures import BuildError, VerbError
 from devenv.errors import EngineError
 
@@ -160,13 +161,21 @@ async def until_exists(file: Path) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_a_create_that_has_begun_gets_its_model(early_docker: Path) -> None:
-    """The child that runs already creates; nothing else is started. A second create is a new child."""
-    early, created = COMPOSE.early("create"), list[str]()
+@contextlib.asynccontextmanager
+async def begun(verb: str, folder: Path) -> AsyncIterator[EarlyCommand]:
+    """A command that runs, and waits for its model."""
+    early = COMPOSE.early(verb)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(early.run)
-        await until_exists(early_docker / "begun")
-        assert not (early_docker / "done").exists()
+        await until_exists(folder / "begun")
+        assert not (folder / "done").exists()
+        yield early
+
+
+async def test_a_create_that_has_begun_gets_its_model(early_docker: Path) -> None:
+    """The child that runs already creates; nothing else is started. A second create is a new child."""
+    created = list[str]()
+    async with begun("create", early_docker) as early:
         await COMPOSE.create(["web"], early=early, on_created=lambda _, name: created.append(name))
     done = (early_docker / "done").read_text().splitlines()
     assert done == [f"{' '.join(HEAD[1:])} create --no-build {COMPOSE.model.decode()}"]
@@ -189,11 +198,8 @@ async def test_a_create_that_gets_no_model_creates_nothing(
 
 async def test_a_build_that_has_begun_gets_its_model(early_docker: Path) -> None:
     """The child that runs already builds all services; a later build is a new child, for the services asked for."""
-    early, shown = COMPOSE.early("build"), list[str]()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(early.run)
-        await until_exists(early_docker / "begun")
-        assert not (early_docker / "done").exists()
+    shown = list[str]()
+    async with begun("build", early_docker) as early:
         await COMPOSE.build(["web"], shown.append, early)
     assert shown == ["#1 built"]
     await COMPOSE.build(["web"], early=early)

@@ -18,13 +18,14 @@ from devenv.compose.outline import Selection
 from devenv.compose.parse import parse
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import Existing, PortChange
-from devenv.docker.cli import Compose
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.docker.client import Engine
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError, EngineError, UsageError
 from devenv.host import listeners
+from devenv.images import prepare
 from devenv.model.containers import Container, ProjectState
-from devenv.run.desired import DesiredState, chosen, require_checks, with_ports
+from devenv.run.desired import DesiredState, build, chosen, require_checks, with_ports
 from devenv.run.preload import UpOptions
 
 MODEL: dict[str, Any] = {
@@ -254,3 +255,21 @@ async def test_awaited_service_needs_a_health_check(
     with pytest.raises(ConfigError) as caught:
         await work
     assert caught.value.said == "compose.yml:4: `web` waits for `db` to be healthy, which has no health check"
+
+
+@pytest.mark.anyio
+async def test_a_build_of_some_services_is_a_command_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that began early builds all of them."""
+    model = {**MODEL, "services": {name: {"build": {"context": "/p"}} for name in ("api", "web")}}
+    loaded = Loaded(parse(model, directory="/p", files=("/p/compose.yml",)), model)
+    given = DesiredState(loaded, frozenset(("api", "web")))
+    used: list[EarlyCommand | None] = []
+
+    async def record(*_: Any, early: EarlyCommand | None, **__: Any) -> None:
+        used.append(early)
+
+    monkeypatch.setattr(prepare, "build", record)
+    early = given.making.early("build")
+    for names in (("web",), ("api", "web"), ()):
+        await build(given, names, lambda _: None, early=early)
+    assert used == [None, early]
