@@ -79,7 +79,7 @@ def test_the_handler_of_a_caller_stays() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has this device")
-@pytest.mark.parametrize("line", ["--version", "--help", "help sync", "ps --help"])
+@pytest.mark.parametrize("line", ["--version", "--help", "help sync", "ps --help", "", "ls --output json", "ls"])
 def test_an_answer_that_cannot_be_written_is_an_error_without_a_traceback(line: str) -> None:
     """The disk of a redirected output is full."""
     with open("/dev/full", "wb") as full:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shlex
@@ -25,10 +24,9 @@ with LazyImports():
     from devenv.docker import process
     from devenv.run.cleanup import remains
     from devenv.state import all_runs, home, kept
-    from devenv.ui import cells
+    from devenv.ui import cells, writer
 
 _ONE_OPTION = r"(?<!\S)(--port|--from|--timeout|--watcher|--project-name|-p) "
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # typer prints the help, and the console all else
 BUG = 70
 INTERRUPTED = 130
 CLEANERS = frozenset({"up", "down", "gc", "ls", None})  # these report the remains of earlier runs themselves
@@ -48,8 +46,9 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001 - a bug must not print a traceback on the terminal
-        if isinstance(error, OSError) and error.errno in FULL and {"help", "-h", "--help"} & {*arguments}:
-            options.console().error(DevenvError(f"the answer cannot be written: {error.strerror}"))
+        is_help = {"help", "-h", "--help"} & {*arguments}  # typer prints it, and the console all else
+        if is_help and isinstance(error, OSError) and error.errno in writer.FULL:
+            options.console().error(writer.unwritten(error))
             return DevenvError.exit_code
         options.console().error(_crash(error))
         return BUG

@@ -115,12 +115,13 @@ class Console(Writer):
         return prefix, *(Painted(span.text, colour, span.codes) for span in spans)
 
     def answer(self, value: Mapping[str, Any], lines: Iterable[str]) -> None:
-        """Write the answer of a command: as one JSON object, or as lines."""
+        """Write the answer of a command: as one JSON object, or as lines. Raises DevenvError if the disk is full."""
         if self.is_json:
             self.json({"v": e.JSON_VERSION, **self._selected.in_answer(value)})
         else:
             for line in lines:
                 self.line(self._selected.in_message(line))
+        self.require_written()
 
     def diff(self, lines: Iterable[str]) -> None:
         """Write the lines of a unified diff, coloured if there are colours."""

@@ -7,6 +7,7 @@ its own codes for the terminal.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, Any, NamedTuple, NewType
 
+from devenv.errors import DevenvError
 from devenv.lazy_imports import LazyImports
 from devenv.ui import cells
 
@@ -24,6 +26,7 @@ with LazyImports():  # only a terminal needs it
 CLEAR_LINE = "\r\x1b[2K"
 REDRAW = "\x1b[H\x1b[J"
 DIM = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk of a redirected output
 Clean = NewType("Clean", str)
 
 
@@ -41,13 +44,14 @@ Piece = str | Painted
 class Writer:
     """Writes lines, and below them a status line if stdout is a terminal.
 
-    If the reader or the terminal goes away, the output is dropped without an error.
+    If the reader or the terminal goes away, or the disk is full, the output is dropped without an error.
     """
 
     def __init__(self) -> None:
         self.colour = _wants_colour(sys.stdout)
         self._status = Clean("")
         self._dead: set[int] = set()  # streams without a reader
+        self._unwritten: OSError | None = None  # the error if stdout goes to a full disk
         self._in_ascii: set[int] = set()  # streams whose encoding lacks the characters that we draw with
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
@@ -74,6 +78,11 @@ class Writer:
             pipe.register(sys.stdout, 0)
             return self.is_heard and not pipe.poll(0)
         return self.is_heard
+
+    def require_written(self) -> None:
+        """Check that all output to stdout was written, unless its reader is gone. Raises DevenvError."""
+        if self._unwritten is not None:
+            raise unwritten(self._unwritten)
 
     def line(self, *line: Piece, stream: IO[str] | None = None, over: bool = False) -> None:
         """Write the line (to stdout), and below it the status line; without pieces only the status line.
@@ -129,9 +138,16 @@ class Writer:
         try:
             stream.write(cleaned.translate(cells.IN_ASCII) if id(stream) in self._in_ascii else cleaned)
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             # There is no reader any more; the run and its cleanup go on.
             self._dead.add(id(stream))
+            if stream is sys.stdout and isinstance(error, OSError) and error.errno in FULL:
+                self._unwritten = error
+
+
+def unwritten(error: OSError) -> DevenvError:
+    """The error for an answer that a full disk did not take."""
+    return DevenvError(f"the answer cannot be written: {error.strerror}")
 
 
 def _printable(text: str) -> Clean:
