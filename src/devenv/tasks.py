@@ -22,7 +22,8 @@ async def task_group() -> AsyncIterator[TaskGroup]:
         async with anyio.create_task_group() as tasks:
             yield tasks
     except BaseExceptionGroup as group:
-        raise first(group) from None
+        error = first(group)
+        raise error from error.__cause__
 
 
 async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:

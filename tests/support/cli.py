@@ -20,7 +20,7 @@ from support.schemas import violations
 
 MARKER = "DEVENV_TEST_PROCESS"
 KEEPER = "-m devenv.keeper"
-GUARDIAN = "-m devenv.run.cleanup.guardian"
+GUARDIAN = "from devenv.run.cleanup.guardian import main"
 Event = dict[str, Any]
 CHECKED = 200  # events of a name that are checked against the schema in a run
 

@@ -120,6 +120,18 @@ async def test_a_task_group_raises_the_first_error_itself() -> None:
         await raises()
 
 
+async def test_a_task_group_keeps_the_cause_of_an_error() -> None:
+    """The doctor reads it: an engine that is not there has another cause than one that answers wrongly."""
+    cause = OSError("refused")
+
+    async def fail() -> None:
+        raise ValueError("unreachable") from cause
+
+    with pytest.raises(ValueError, match="unreachable") as caught:
+        await each(lambda work: work(), [fail])
+    assert caught.value.__cause__ is cause
+
+
 async def test_work_ends_unless_an_event_is_set() -> None:
     """The event cancels the work, or prevents it; exceptions of the work are raised unchanged."""
     event, calls = anyio.Event(), list[str]()

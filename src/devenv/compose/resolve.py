@@ -52,6 +52,7 @@ _LOCK_FILE = re.compile(r".*[.-]lock(\.json|\.yaml|b)?|go\.sum")  # a tool may c
 
 # The sync packages know what a watch rule can do; this package knows the line on which it is written.
 Faults = Callable[[Project, str], Iterable[RuleFault]]
+OnNamed = Callable[[str, str, bool], object]  # the project's name and folder, and whether a service is built
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,17 @@ class Loaded:
     replaced: tuple[str, ...] = ()
 
 
-async def load(selection: Selection, *, faults: Faults = lambda _, __: (), has_own_images: bool = True) -> Loaded:
+async def load(
+    selection: Selection,
+    *,
+    faults: Faults = lambda _, __: (),
+    has_own_images: bool = True,
+    on_named: OnNamed = lambda *_: None,
+) -> Loaded:
     """Load the selected project. Needs the Compose plugin, but no engine.
 
     `faults` returns the faults of a project's watch rules, given the user's home folder. `has_own_images`: in an
-    isolated project, images that are built get names of its own.
+    isolated project, images that are built get names of its own. `on_named` is called before the model is checked.
 
     Raises ConfigError with file and line for an error in the files, UsageError for an unknown service or profile,
     RefusedError for a rule that would watch far too much, EngineError if Compose is missing or as `require_address`.
@@ -106,7 +113,9 @@ async def load(selection: Selection, *, faults: Faults = lambda _, __: (), has_o
     isolation = None
     if selection.isolated or (own is not None and model.get("name") == own):
         model, isolation = isolate(model, _dockerfiles(model) if has_own_images else None)
-    run_model.rescale(model.get("services") or {}, selection.scale)
+    services = model.get("services") or {}
+    on_named(str(model.get("name")), sources[0].folder, any("build" in service for service in services.values()))
+    run_model.rescale(services, selection.scale)
     project = _with_links(_project(model, sources, warnings))
     places = {
         (service.name, index): rule_place(sources, service.name, index, len(service.watch))

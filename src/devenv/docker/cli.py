@@ -118,7 +118,7 @@ class EarlyCommand:
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        self._argv = argv
+        self.argv = argv
         self._env = env
         self._model = b""
         self._on_line: OnLine = lambda _: None
@@ -133,7 +133,7 @@ class EarlyCommand:
         try:
             with contextlib.suppress(EngineError), self._scope:
                 self._done = await process.run(
-                    self._argv,
+                    self.argv,
                     stdin=self._wait,
                     env=self._env,
                     on_line=self._report,

@@ -50,17 +50,21 @@ class Engine(Transport):
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, endpoint: Endpoint | None = None) -> AsyncIterator[Self]:
-        """A connected engine. Raises EngineError with a hint on how to reach or start an engine."""
+    async def connect(cls, endpoint: Endpoint | None = None, *, ask_ahead: bool = False) -> AsyncIterator[Self]:
+        """A connected engine, which is asked for its identity meanwhile if `ask_ahead`.
+
+        Raises EngineError with a hint on how to reach or start an engine.
+        """
         endpoint = endpoint or await resolve()
         http = Client(lambda: dial(endpoint))
         try:
             engine = cls(http, endpoint)
-            if endpoint.line is None:
-                await engine._negotiate()
-            else:  # each question costs a round trip, and so does each new connection
+            if endpoint.line is not None:  # each question costs a round trip, and so does each new connection
                 await http.open_ahead()
+            if ask_ahead or endpoint.line is not None:
                 await each(lambda question: question(), (engine._negotiate, engine._ask_ahead))
+            else:
+                await engine._negotiate()
             yield engine
         finally:
             await http.aclose()

@@ -33,6 +33,7 @@ OnLine = Callable[[str], object]
 OnOutput = Callable[[str, str], object]  # a line, and the stream that it came from
 
 _record: str | None = None
+_running = set[int]()  # the pids of children by `started`
 _ENVIRONMENT: ContextVar[Mapping[str, str]] = ContextVar("environment", default={})  # noqa: B039 - never changed
 
 
@@ -114,6 +115,7 @@ async def started(
     except PermissionError as error:
         raise EngineError(f"cannot run `{argv[0]}`: permission denied") from error
     is_over = False
+    _running.add(process.pid)
     try:
         _note(process.pid)
         yield process
@@ -122,6 +124,7 @@ async def started(
         with anyio.CancelScope(shield=True):
             if not is_over:
                 await _end(process)
+            _running.discard(process.pid)
             await process.aclose()
 
 
@@ -262,12 +265,14 @@ def detach(argv: Sequence[str], *, pass_fds: Sequence[int], log: int) -> int:
 
 
 def record_children(path: str | None) -> None:
-    """Write each child from now on to the file at `path`, so that other processes can end the children."""
+    """Write each child that runs, and from now on each new one, to the file at `path`: others can end them."""
     global _record  # noqa: PLW0603 - one process, one record, like its children themselves
     if path is not None:
         with contextlib.suppress(OSError):  # a full disk
             private_files.append(path, "")
     _record = path
+    for pid in _running:
+        _note(pid)
 
 
 async def end_recorded(path: str, grace: float = 3.0) -> None:

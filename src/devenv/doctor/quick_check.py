@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -17,9 +17,15 @@ from devenv.doctor.facts import VIRTUAL, DoctorFacts, EngineInfo, Machine
 from devenv.errors import EngineError
 from devenv.events import Emit, Notice
 from devenv.host import limits
+from devenv.lazy_imports import LazyImports
 from devenv.model.answers import INFO
-from devenv.remote.line import Line, Login, line
 from devenv.tasks import each
+
+if TYPE_CHECKING:
+    from devenv.remote.line import Line, Login
+
+with LazyImports():  # for an engine on another machine
+    from devenv.remote import line
 
 
 async def connected(stack: contextlib.AsyncExitStack) -> Engine:
@@ -38,8 +44,10 @@ async def connected_by_line(
     """
     endpoint, first = login or (await resolve(), None)
     async with _explained(endpoint):
-        endpoint, opened = await stack.enter_async_context(line(endpoint, emit, first))
-        engine = await stack.enter_async_context(Engine.connect(endpoint))
+        opened = None
+        if not endpoint.has_files:
+            endpoint, opened = await stack.enter_async_context(line.line(endpoint, emit, first))
+        engine = await stack.enter_async_context(Engine.connect(endpoint, ask_ahead=True))
         if opened is not None:
             engine.is_away = lambda: opened.is_shaky
         return engine, opened

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
@@ -18,9 +19,13 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.host import ports
 from devenv.host.ports import Place, Taken, WantedPort
-from devenv.remote.forwards import FIND_LISTENERS
-from devenv.remote.forwards import listeners as listeners_elsewhere
-from devenv.remote.line import Line
+from devenv.lazy_imports import LazyImports
+
+if TYPE_CHECKING:
+    from devenv.remote.line import Line
+
+with LazyImports():  # for an engine on another machine
+    from devenv.remote import forwards
 
 LISTEN = "0A"
 LOOPBACK = "127.0.0.1"
@@ -131,8 +136,8 @@ async def require_free(
     """
     wanted, there = tuple(wanted), dict[int, str]()
     if wanted and line is not None:
-        printed = await anyio.to_thread.run_sync(line.ask, FIND_LISTENERS)
-        there = listeners_elsewhere(printed, line.remote.name)
+        printed = await anyio.to_thread.run_sync(line.ask, forwards.FIND_LISTENERS)
+        there = forwards.listeners(printed, line.remote.name)
     if in_use := await taken(wanted, engine, there):
         raise ports.taken_error(in_use, given)
 

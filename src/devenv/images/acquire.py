@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -22,12 +23,18 @@ from devenv.host.proxies import child_environment
 from devenv.images.failures import Failure, explain, substitute
 from devenv.images.needs import DockerfileText, Need, candidates, exact, loaded, needs, others, prefixes
 from devenv.images.pull import pull_all
-from devenv.images.standins import build as standins
-from devenv.images.standins.recipes import ALPINE_NOTE, Recipe, find, instead
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.images import canonical, familiar
 from devenv.model.project import Build, Project
 from devenv.paths import is_within
+
+if TYPE_CHECKING:
+    from devenv.images.standins.recipes import Recipe
+
+with LazyImports():  # needed only if no registry answers
+    from devenv.images.standins import build as standins
+    from devenv.images.standins import recipes as standin_recipes
 
 _LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)\b")
 LocalMatch = tuple[str, LocalImage]  # the name on the engine of the image for a reference, and the image
@@ -132,7 +139,7 @@ def _unavailable(
     lines = {need.reference: [_line(project, user) for user in need.users] for need in lacking}
     recipes = recipes_for(lacking)
     advice = {
-        need.reference: instead(need.reference, lines[need.reference], plain=need.kind == "service")
+        need.reference: standin_recipes.instead(need.reference, lines[need.reference], plain=need.kind == "service")
         for need in lacking
         if need.reference not in recipes
     }
@@ -167,7 +174,8 @@ async def _stand_ins(
     if local := [name for name in used if used[name] == "local"]:
         emit(Notice(f"no registry answers: {', '.join(map(familiar, local))} not renewed"))
     if made := {name: recipes[name] for name in used if used[name] == "stand-in"}:
-        names = (f"{familiar(name)}{ALPINE_NOTE if recipe.is_alpine else ''}" for name, recipe in made.items())
+        notes = {name: standin_recipes.ALPINE_NOTE if recipe.is_alpine else "" for name, recipe in made.items()}
+        names = (f"{familiar(name)}{note}" for name, note in notes.items())
         emit(Notice(f"no registry answers: using stand-ins for {', '.join(names)}"))
     return made
 
@@ -272,7 +280,7 @@ def to_pull(need: Need, present: Collection[str]) -> bool:
 def recipes_for(wanted: Iterable[Need]) -> dict[str, Recipe]:
     """Reference -> the recipe of its stand-in; references without a recipe are left out."""
     needed = [(need.reference, need.kind) for need in wanted if need.kind in ("service", "base")]
-    recipes = {name: find(name, plain=(name, "base") not in needed) for name, _ in needed}
+    recipes = {name: standin_recipes.find(name, plain=(name, "base") not in needed) for name, _ in needed}
     return {reference: recipe for reference, recipe in recipes.items() if recipe}
 
 

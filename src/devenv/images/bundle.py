@@ -20,8 +20,7 @@ from devenv.images import acquire, bundle_file
 from devenv.images.acquire import local_images
 from devenv.images.bundle_file import Bundle, BundledImage
 from devenv.images.needs import LOADED_REGISTRY, exact, loaded
-from devenv.images.standins.build import STAND_IN_LABEL
-from devenv.model.images import familiar
+from devenv.model.images import STAND_IN_LABEL, familiar
 from devenv.model.project import Project
 from devenv.model.snapshot import shown
 from devenv.state.verified_archive import CHUNK

@@ -18,8 +18,7 @@ from devenv.docker.transport import CallError
 from devenv.errors import UsageError
 from devenv.images import layers
 from devenv.images.layers import Contents
-from devenv.images.prepare import BUILT_ON, LOCAL, MARKS
-from devenv.model.images import Anatomy
+from devenv.model.images import BUILT_ON, LOCAL, MARKS, Anatomy
 from devenv.tasks import each, repeated, task_group
 
 AT_ONCE = 16  # concurrent calls

@@ -20,10 +20,10 @@ from devenv.images.acquire import LocalMatch, local_images, local_matches, mirro
 from devenv.images.failures import Failure, cause
 from devenv.images.needs import LOADED_REGISTRY, Need, candidates, prefixes
 from devenv.images.pull import unavailable
-from devenv.images.standins.build import CONTENT_LABEL, STAND_IN_LABEL
+from devenv.images.standins.build import CONTENT_LABEL
 from devenv.images.standins.recipes import Offer, Recipe, instead, offers
 from devenv.lazy_dataclass import dataclass
-from devenv.model.images import registry
+from devenv.model.images import STAND_IN_LABEL, registry
 from devenv.model.project import Project
 from devenv.model.snapshot import ago, shown
 from devenv.tasks import each

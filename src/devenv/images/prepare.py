@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
@@ -29,26 +28,16 @@ from devenv.images.dockerfile import base_image
 from devenv.images.dockerfile_parser import frontend, instructions, without_syntax
 from devenv.images.early_builds import EarlyBuilds
 from devenv.images.failures import BuildFacts, explain_build, secret_arguments_notice
-from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
 from devenv.images.needs import DockerfileText, Need, bases, buildable
-from devenv.images.standins.build import STAND_IN_LABEL
-from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
-from devenv.model.images import ImageOptions
+from devenv.model.images import BUILT_ON, LOCAL, STAND_IN_REGISTRY, ImageOptions
 from devenv.model.project import Build, Project, Service
 
-with LazyImports():  # TLS and all: a tenth of what `up` imports
-    from devenv.images.host_settings import derive
+with LazyImports():  # rarely needed; TLS and all is a tenth of what `up` imports
+    import tempfile
 
-BUILT_ON = "devenv.built-on"
-LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
-# Labels of images that are only valid on this machine -> what they mean.
-MARKS = {
-    STAND_IN_LABEL: "a stand-in",
-    SETTINGS_LABEL: "settings of this machine",
-    BUILT_ON: "built on an image made here",
-}
+    from devenv.images.host_settings import derive
 
 
 @dataclass(frozen=True, slots=True)

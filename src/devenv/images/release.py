@@ -29,9 +29,9 @@ from devenv.host.registry_auth import credentials
 from devenv.images.early_builds import EarlyBuilds
 from devenv.images.failures import read_failure
 from devenv.images.needs import bases
-from devenv.images.prepare import MARKS, PreparedImages, build, prepare_images
+from devenv.images.prepare import PreparedImages, build, prepare_images
 from devenv.lazy_dataclass import dataclass
-from devenv.model.images import ImageOptions, canonical, split
+from devenv.model.images import MARKS, ImageOptions, canonical, split
 from devenv.model.images import registry as registry_of
 from devenv.model.project import Project, Service
 from devenv.redact import masked

@@ -15,11 +15,10 @@ from devenv.docker.client import Engine
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError
 from devenv.events import Emit, Notice
-from devenv.images.standins.recipes import STAND_IN_REGISTRY
 from devenv.inspect.one_off_files import OneOffFiles
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container, ProjectState
-from devenv.model.images import ImageOptions
+from devenv.model.images import STAND_IN_REGISTRY, ImageOptions
 from devenv.model.project import Condition, Project
 from devenv.private_files import written
 from devenv.run.active.model_diff import SHARING

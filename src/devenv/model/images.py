@@ -7,6 +7,18 @@ import re
 from devenv.lazy_dataclass import dataclass
 
 HUB = "docker.io"
+STAND_IN_REGISTRY = "stand-in.devenv"
+STAND_IN_LABEL = "devenv.stand-in"
+DERIVED_REGISTRY = "inside.devenv"
+SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; inherited by images built on it
+BUILT_ON = "devenv.built-on"
+LOCAL = (f"{STAND_IN_REGISTRY}/", f"{DERIVED_REGISTRY}/")
+# Labels of images that are only valid on this machine -> what they mean.
+MARKS = {
+    STAND_IN_LABEL: "a stand-in",
+    SETTINGS_LABEL: "settings of this machine",
+    BUILT_ON: "built on an image made here",
+}
 LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")  # hosts that mean this machine
 
 

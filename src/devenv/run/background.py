@@ -44,7 +44,7 @@ _NEEDED = (
 
 def encode(options: UpOptions) -> dict[str, Any]:
     """The options that a keeper needs, as a JSON object: it asks nothing, and follows logs for its views."""
-    values = asdict(replace(options, ahead=None, login=None))
+    values = asdict(replace(options, ahead=None, login=None, early={}))
     return {name: values[name] for name in _NEEDED}
 
 

@@ -11,16 +11,17 @@ from devenv.compose.resolve import Loaded
 from devenv.errors import EngineError
 from devenv.events import Problem, Stopped
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.run import hand_over
-from devenv.run.cleanup.reach import while_reachable
-from devenv.run.cleanup.recovery import identity
-from devenv.run.cleanup.teardown import CUT_OFF_SWEEPS, Teardown
 from devenv.run.desired import DesiredState
 from devenv.run.preload import UpOptions
 from devenv.run.step_values import Active, Context, Entered, Value
 from devenv.signals import ShutdownSignals
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy
+
+with LazyImports():  # a start needs none of these
+    from devenv.run.cleanup import reach, recovery, teardown
 
 if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject
@@ -105,7 +106,7 @@ async def stop(context: Context, reached: Value, end: End) -> Stopped | None:
                     stopped = await _remove(context, project, end)
                 except EngineError as error:
                     return _report_lost(context, project, error)
-    if not isinstance(reached, Active) and identity(context.run):  # a dead run, since we hold the lock
+    if not isinstance(reached, Active) and recovery.identity(context.run):  # a dead run, since we hold the lock
         reached.guardian.release()  # the guardian of the dead run has left, since this run began
     else:
         reached.guardian.dismiss()
@@ -120,18 +121,18 @@ def _policy(options: UpOptions) -> VolumePolicy:
 
 
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:
-    teardown = Teardown(
+    work = teardown.Teardown(
         project.ledger,
         context.volume_transfer,
         context.run.asked() or _policy(context.options),
-        CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,
+        teardown.CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,
         end.ending.hurry,
     )
-    down = partial(teardown.run_down, end.reason, project.observer.project_state)
+    down = partial(work.run_down, end.reason, project.observer.project_state)
     is_lost = project.observer.is_engine_lost
     if context.line is not None:
         is_lost = context.line.is_lost
-    return await while_reachable(context.engine, down, context.emit, end.ending.hurry, is_lost=is_lost)
+    return await reach.while_reachable(context.engine, down, context.emit, end.ending.hurry, is_lost=is_lost)
 
 
 def _report_lost(context: Context, project: ActiveProject, error: EngineError) -> Stopped:

@@ -13,11 +13,14 @@ from devenv.docker import process
 from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError
 from devenv.events import Emit, HookLine, Notice, Problem, Step
-from devenv.explain.log_lines import LevelReader
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.project import Moment, Project, ProjectHook
 from devenv.run.consent import require_trust
 from devenv.tasks import unless
+
+with LazyImports():  # a project without hooks does not need it
+    from devenv.explain import log_lines
 
 LAST_LINES = 12
 DOWN_LIMIT = 30.0  # seconds for all before_down hooks: `devenv down` elsewhere waits for the run
@@ -65,7 +68,7 @@ class Hooks:
 
     async def _run(self, hook: ProjectHook) -> None:
         last: deque[str] = deque(maxlen=LAST_LINES)
-        levels = LevelReader()
+        levels = log_lines.LevelReader()
 
         def report(line: str, stream: str = "stdout") -> None:
             last.append(line)

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from devenv.errors import DevenvError, StateError, UsageError
 from devenv.events import Emit, Problem
 from devenv.lazy_dataclass import dataclass
-from devenv.run import client
+from devenv.lazy_imports import LazyImports
 from devenv.run.connection import GONE, ask, connected_once_up
 from devenv.state.run_dir import Run
+
+with LazyImports():  # needed only if the page is
+    from anyio.streams import buffered
+
+    from devenv.run import client
 
 if TYPE_CHECKING:
     from devenv.run.active.feed import Feed
@@ -131,7 +135,7 @@ async def report(run: Run, project: str) -> list[Any]:
     try:
         async with stream:
             await stream.send(client.request([REPORT]))
-            received = BufferedByteReceiveStream(stream)
+            received = buffered.BufferedByteReceiveStream(stream)
             while True:
                 messages.append(json.loads(await received.receive_until(b"\n", LONGEST)))
     except (*GONE, anyio.IncompleteRead, anyio.EndOfStream, ValueError):

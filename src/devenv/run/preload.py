@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from devenv.compose.outline import Selection
 from devenv.compose.resolve import Loaded
 from devenv.compose.run_model import PortChange
 from devenv.docker import context, endpoint
+from devenv.docker.cli import Compose, EarlyCommand
 from devenv.errors import DevenvError
 from devenv.events import Emit
 from devenv.lazy_dataclass import dataclass
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The options of the command line; `ahead` and `login` return the project and the engine if work has begun."""
+    """The options of the command line; `ahead` and `login` return the project and the engine if work has begun.
+
+    `early`: by verb, the commands that run already, once the project is known.
+    """
 
     selection: Selection
     detach: bool = False
@@ -53,6 +57,7 @@ class UpOptions:
     trust: bool = False
     ahead: Callable[[], Awaitable[Loaded]] | None = None
     login: Callable[[], Awaitable[Any]] | None = None  # a `Login`, whose module is rarely needed
+    early: Mapping[str, EarlyCommand] = field(default_factory=dict)
 
 
 def _faults(project: Project, home: str) -> Iterable[RuleFault]:
@@ -88,10 +93,18 @@ async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
     loaded, is_over = list[Loaded | DevenvError](), anyio.Event()
     is_known = anyio.Event()
     logins: list[Login | None] = []
+    early = dict[str, EarlyCommand]()
+
+    def begin_commands(project: str, directory: str, is_built: bool) -> None:
+        if context.socket_path() is None:  # they need the line to the engine
+            return
+        for verb in ("build", "create") if options.build and is_built else ("create",):
+            early[verb] = Compose(project, directory, b"").early(verb)
+            tasks.start_soon(early[verb].run)
 
     async def load() -> None:
         try:
-            loaded.append(await resolve.load(options.selection, faults=_faults))
+            loaded.append(await resolve.load(options.selection, faults=_faults, on_named=begin_commands))
         except DevenvError as error:
             loaded.append(error)
         is_over.set()
@@ -115,6 +128,6 @@ async def up(options: UpOptions, emit: Emit, *more: Any) -> int:
             tasks.start_soon(log_in)
             tasks.start_soon(load)
             module = await anyio.to_thread.run_sync(_modules)
-            code: int = await module.up(replace(options, ahead=ahead, login=login), emit, *more)
+            code: int = await module.up(replace(options, ahead=ahead, login=login, early=early), emit, *more)
             tasks.cancel_scope.cancel()
     return code

@@ -15,7 +15,6 @@ from devenv.events import Emit
 from devenv.images.early_builds import EarlyBuilds
 from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import ProjectState
-from devenv.remote.line import Line
 from devenv.run.active.control import RunController
 from devenv.run.cleanup.guardian import Guardian
 from devenv.run.desired import DesiredState
@@ -28,6 +27,7 @@ from devenv.state.run_dir import Run
 from devenv.volumes.transfer import VolumeTransfer
 
 if TYPE_CHECKING:
+    from devenv.remote.line import Line
     from devenv.run.active.project import ActiveProject
 
 

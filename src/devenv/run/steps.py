@@ -18,7 +18,6 @@ from devenv.events import Notice
 from devenv.host.listeners import require_free
 from devenv.lazy_imports import LazyImports
 from devenv.model.project import Moment, Project
-from devenv.remote.forwards import remarks
 from devenv.run import isolated
 from devenv.run.bind_sources import missing_folders
 from devenv.run.cleanup.guardian import Guardian
@@ -42,6 +41,7 @@ from devenv.tasks import patiently, task_group
 
 with LazyImports():  # `build_images` imports most of these while BuildKit works
     from devenv.images import listing
+    from devenv.remote import forwards
     from devenv.run.active import control, port_forwards
     from devenv.run.active import project as active_project
     from devenv.run.active import volumes as active_volumes
@@ -57,9 +57,9 @@ async def select_services(context: Context, loaded: Loaded) -> DesiredState:
 
 
 async def review(context: Context, desired: DesiredState) -> DesiredState:
-    """Report the project's dangers and a lack of disk space or memory. Raises RefusedError without trust."""
+    """Report the project's dangers and, meanwhile, a lack of disk space. Raises RefusedError without trust."""
     report_dangers(desired.loaded, desired.names, context.emit)
-    await quick_check.warn(context.engine, context.emit)
+    context.tasks.start_soon(quick_check.warn, context.engine, context.emit)
     require_trust(desired.project, trust=context.options.trust)
     return desired
 
@@ -73,7 +73,8 @@ async def start_guardian(context: Context, desired: DesiredState) -> Guarded:
     if (earlier := run.read()) is not None:
         await process.end_recorded(run.children)
     process.record_children(run.children)
-    for verb in ("build", "create") if context.options.build and desired.built else ("create",):
+    wanted = {"build", "create"} if context.options.build and desired.built else {"create"}
+    for verb in wanted - context.options.early.keys():
         context.tasks.start_soon(context.early[verb].run)
     drawn = os.ttyname(1) if context.controller is not None else ""
     return Guarded(Guardian(endpoint.host, endpoint.context, run, drawn), desired, earlier)
@@ -103,7 +104,7 @@ async def plan(context: Context, taken: TakenOver) -> TakenOver:
     if context.controller is not None:
         context.controller.learn(control.service_graph(desired))
     if context.line is not None:
-        for remark in remarks(desired.project, desired.own, context.line.remote.name):
+        for remark in forwards.remarks(desired.project, desired.own, context.line.remote.name):
             context.emit(Notice(remark))
     elif desired.is_narrowed:
         addresses = " and ".join(desired.addresses)

@@ -10,14 +10,17 @@ from dataclasses import replace
 from devenv.errors import StateError
 from devenv.events import Notice
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container, ProjectState, Volume
 from devenv.phrases import clock
 from devenv.run.cleanup.remains import COMMAND, counted, judged_volumes, left_behind
-from devenv.run.cleanup.teardown import MOVED, of_earlier
 from devenv.state import identity, run_dir
 from devenv.state.identity import Content, Place, VolumeVerdict
 from devenv.state.ledger import Judged, Ledger, VolumePolicy
 from devenv.volumes.transfer import VolumeTransfer
+
+with LazyImports():  # needed only if an earlier run has to be ended
+    from devenv.run.cleanup import teardown
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Takeover:
             await self._end(earlier, project_state)
             return None, await self._look()
         if fresh:
-            stopped = await of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("--fresh")
+            stopped = await teardown.of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("--fresh")
             if stopped.survivors:
                 raise StateError(f"left of the run before: {', '.join(stopped.survivors)}", hint="devenv down")
             return None, await self._look()
@@ -72,7 +75,7 @@ class Takeover:
             raise up_elsewhere(earlier)
         transfer = replace(self.volume_transfer, directory=earlier.directory)
         transfer.emit(Notice(f"ending what the run of {earlier.directory} left, which has the same project name"))
-        stopped = await of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("another folder")
+        stopped = await teardown.of_earlier(earlier, transfer, VolumePolicy.SNAPSHOT).run_down("another folder")
         if stopped.survivors:
             message = f"left of the run of {earlier.directory}: {', '.join(stopped.survivors)}"
             raise StateError(message, hint=f"devenv down -p {earlier.project}, or: {other_name}")
@@ -80,7 +83,7 @@ class Takeover:
     async def _volumes(self, ledger: Ledger, volumes: Sequence[Judged]) -> Ledger:
         """Undo restores that were cut off; return the ledger without volumes that were removed or recreated."""
         if any(judged.verdict is VolumeVerdict.MOVED for judged in volumes):
-            self.volume_transfer.emit(Notice(MOVED))
+            self.volume_transfer.emit(Notice(teardown.MOVED))
             times = await self.volume_transfer.engine.volumes.times()
             ledger = replace(ledger, before=tuple((name, times.get(name, at)) for name, at in ledger.before))
         by_name = {judged.record.name: judged for judged in volumes}

@@ -18,14 +18,12 @@ from devenv.events import Emit, Fault, Notice, Ready, Step
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.model.status import BAD
-from devenv.remote.forwards import FIND_LISTENERS
 from devenv.run import hand_over
 from devenv.run.active.control import RunController
 from devenv.run.active.feed import Feed
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.remains import at_work
 from devenv.run.ending import End, RunOutcome, stop
-from devenv.run.page import LoadPage
 from devenv.run.preload import UpOptions
 from devenv.run.step_values import Active, Context, Value
 from devenv.run.steps import groups
@@ -37,13 +35,15 @@ from devenv.sync.rules import lint
 from devenv.tasks import task_group, unless
 from devenv.volumes.transfer import volume_transfer
 
-with LazyImports():  # the step `build` imports these while BuildKit works
+with LazyImports():  # the step `build` imports these while BuildKit works, except `forwards`
+    from devenv.remote import forwards
     from devenv.run.active import port_forwards, reload
     from devenv.run.active import requests as run_requests
 
 if TYPE_CHECKING:
     from devenv.run.active.project import ActiveProject
     from devenv.run.active.requests import Requests
+    from devenv.run.page import LoadPage
 
 PATIENCE = 60.0
 
@@ -107,7 +107,7 @@ async def open_context(
     login = await options.login() if options.login is not None else None
     engine, line = await quick_check.connected_by_line(stack, emit, login)
     if line is not None:
-        line.begin_to_ask(FIND_LISTENERS)  # if that has not begun before: another line may be in use
+        line.begin_to_ask(forwards.FIND_LISTENERS)  # if that has not begun before: another line may be in use
     key = await key_of(engine)
     run = await open_run(engine, loaded.project.name, key)
     await _wait_until_cleaned(run, emit)
@@ -116,7 +116,7 @@ async def open_context(
     transfer = volume_transfer(engine, emit, run, loaded.project.name, place.path)
     tasks = anyio.create_task_group()
     compose = Compose(loaded.project.name, loaded.project.directory, b"")
-    early = {verb: compose.early(verb) for verb in ("build", "create")}
+    early = {**{verb: compose.early(verb) for verb in ("build", "create")}, **options.early}
     return Context(options, emit, engine, key, run, place, transfer, tasks, controller, held, line, early)
 
 

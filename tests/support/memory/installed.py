@@ -69,7 +69,7 @@ class _Ways:
             host.advance(seconds)
 
     @contextlib.asynccontextmanager
-    async def connect(self, endpoint: Endpoint | None = None) -> AsyncIterator[MemoryEngine]:
+    async def connect(self, endpoint: Endpoint | None = None, **_: bool) -> AsyncIterator[MemoryEngine]:
         if endpoint is None or endpoint.host == DEFAULT_SOCKET:  # the default of `resolve`
             endpoint = Endpoint(self.machine.address)
         if endpoint.host not in self.machine.engines:

@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 import typer
 
-from devenv.cli import main, parser, registry
+from devenv.cli import main, options, parser, registry
 from devenv.cli.commands import show
 from devenv.docker import process
 from devenv.errors import EngineError, UsageError
@@ -205,6 +205,10 @@ def test_flags_alone_import_no_typer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser, "new_app", lambda: pytest.fail("typer is used"))
     assert parser.invoke("down", ["-v"]) == parser.invoke("down", ["--yes", "-v", "-v"]) == 0
     assert seen == [{"volumes": True, "yes": False}, {"volumes": True, "yes": True}]
-    for words in (["-vy"], ["-x"], ["--volumes=yes"], ["web"], ["-v", "web"]):
+    shared = options.SharedOptions()
+    monkeypatch.setattr(options, "shared", shared)
+    assert parser.invoke("down", ["--output", "json", "-v"]) == 0
+    assert (seen[-1], shared.output) == ({"volumes": True, "yes": False}, options.Output.JSON)
+    for words in (["-vy"], ["-x"], ["--volumes=yes"], ["web"], ["-v", "web"], ["--output", "xml"], ["--output"]):
         with pytest.raises(pytest.fail.Exception):
             parser.invoke("down", words)

@@ -220,6 +220,16 @@ async def test_children_are_recorded_and_can_be_ended_by_others(tmp_path: Path) 
         other.kill()
 
 
+async def test_a_child_that_runs_already_is_recorded(tmp_path: Path) -> None:
+    """One that has ended is not."""
+    record = tmp_path / "children"
+    await process.run(["true"])
+    async with process.started(["sleep", "60"]) as child:
+        process.record_children(str(record))
+        process.record_children(None)
+        assert record.read_text(encoding="ascii") == f"{child.pid} {process.start_time(child.pid)}\n"
+
+
 async def test_a_link_in_the_place_of_the_record_is_refused(tmp_path: Path) -> None:
     """Nothing is written to the target of the link, and processes named there are not killed."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # noqa: ASYNC220 - what the test itself does

@@ -19,6 +19,7 @@ from devenv.images import acquire, listing
 from devenv.images import pull as pulls
 from devenv.images.acquire import AcquiredImages, local_images, local_matches
 from devenv.images.needs import Need
+from devenv.images.standins import recipes
 from devenv.model.project import Build, Project, Service
 from support.engine import Image, MemoryEngine, MemoryHost
 from support.registry_world import DENIED, NO_HOST, World, a_project, run
@@ -26,7 +27,7 @@ from support.registry_world import DENIED, NO_HOST, World, a_project, run
 
 def test_local_images_are_not_pulled(world: World, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request is enough if all images are local, however their names are written, and no recipe is looked for."""
-    monkeypatch.setattr(acquire, "find", None)
+    monkeypatch.setattr(recipes, "find", None)
     world.here = dict.fromkeys(("docker.io/library/node:22", "mysql:9"), "")
     assert run(world, project) == AcquiredImages()
     assert (world.pulled, world.looks) == ([], 1)

@@ -24,7 +24,7 @@ from devenv.events import Event, Notice
 from devenv.images import acquire, bundle, bundle_file
 from devenv.images.acquire import AcquiredImages
 from devenv.images.needs import Need, exact
-from devenv.images.standins.build import STAND_IN_LABEL
+from devenv.model.images import STAND_IN_LABEL
 from devenv.model.project import Project
 from support.archives import engine_archive
 

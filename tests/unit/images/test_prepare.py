@@ -16,8 +16,8 @@ from devenv.images import acquire
 from devenv.images.acquire import AcquiredImages
 from devenv.images.host_settings import derive
 from devenv.images.needs import needs
-from devenv.images.prepare import BUILT_ON, PreparedImages, build, prepare_images
-from devenv.model.images import ImageOptions
+from devenv.images.prepare import PreparedImages, build, prepare_images
+from devenv.model.images import BUILT_ON, ImageOptions
 from devenv.model.project import Build, Project, Service
 from support.engine import Image, MemoryEngine, MemoryHost
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.compose import resolve
 from devenv.compose.outline import Selection
+from devenv.docker.cli import EarlyCommand
 from devenv.docker.endpoint import Endpoint
 from devenv.errors import ConfigError
 from devenv.remote import line
@@ -76,6 +78,50 @@ async def test_a_login_begins_while_the_project_is_read(steps: list[str], monkey
         monkeypatch.setenv("DOCKER_HOST", host)
         assert await up(UpOptions(Selection("/")), steps.append) == code  # type: ignore[arg-type] # as above
     assert [step for step in steps if step != "reads"] == ["logs in to ssh://far", "cat /proc/net/tcp ", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "is_built", "expected"),
+    [
+        ("unix:///here.sock", {}, True, ["build", "create"]),
+        ("unix:///here.sock", {}, False, ["create"]),
+        ("unix:///here.sock", {"build": False}, True, ["create"]),
+        ("ssh://far", {}, True, []),
+    ],
+)
+async def test_compose_starts_once_the_project_has_its_name(
+    steps: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    options: dict[str, Any],
+    is_built: bool,
+    expected: list[str],
+) -> None:
+    """Its commands wait for their models; for another machine they need its line first, and `up` starts them."""
+
+    async def child(early: EarlyCommand) -> None:
+        steps.append(" ".join(early.argv[1:]))
+
+    async def read(_: Selection, on_named: Any, **__: Any) -> Any:
+        on_named("shop", "/shop", is_built)
+        return LOADED
+
+    async def rise(options: UpOptions, *_: Any) -> int:
+        assert options.ahead is not None
+        await options.ahead()
+        await anyio.lowlevel.checkpoint()
+        steps.extend(options.early)
+        return 0
+
+    monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.setattr(line, "begun", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(EarlyCommand, "run", child)
+    monkeypatch.setattr(resolve, "load", read)
+    monkeypatch.setattr(sys.modules["devenv.run.up"], "up", rise)
+    assert await up(UpOptions(Selection("/"), **options), steps.append) == 0  # type: ignore[arg-type] # as above
+    head = "compose -p shop --project-directory /shop -f -"
+    verbs = {"build": f"{head} build", "create": f"{head} create --no-build"}
+    assert steps == [*(verbs[verb] for verb in expected), *expected]
 
 
 async def test_error_is_raised_when_the_project_is_awaited(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

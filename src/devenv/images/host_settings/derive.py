@@ -28,8 +28,7 @@ from devenv.events import Emit, ImageState, Notice
 from devenv.host import certificates, package_managers
 from devenv.host.package_managers import PackageSettings
 from devenv.images.host_settings import overlay
-from devenv.images.host_settings.overlay import DERIVED_REGISTRY, SETTINGS_LABEL
-from devenv.model.images import familiar, split
+from devenv.model.images import DERIVED_REGISTRY, SETTINGS_LABEL, familiar, split
 from devenv.tasks import each
 
 ORIGINAL_LABEL = "devenv.inside.of"

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from devenv.host.package_managers import PackageSettings
 
-DERIVED_REGISTRY = "inside.devenv"
-SETTINGS_LABEL = "devenv.inside"  # the settings in an image, such as "ca,npm"; inherited by images built on it
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # as in Debian and Alpine; created in an image without a bundle
 OTHER_BUNDLES = ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/pki/tls/certs/ca-bundle.crt")
 ANCHORS = "/usr/local/share/ca-certificates"  # update-ca-certificates adds the files in it

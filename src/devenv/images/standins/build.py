@@ -21,10 +21,10 @@ from devenv.docker.images import LocalImage
 from devenv.errors import EngineError
 from devenv.events import Emit, ImageState, Notice
 from devenv.images.standins import debian
-from devenv.images.standins.recipes import STAND_IN_REGISTRY, Package, Recipe, Root, common_folder, find
+from devenv.images.standins.recipes import Package, Recipe, Root, common_folder, find
+from devenv.model.images import STAND_IN_LABEL, STAND_IN_REGISTRY
 from devenv.tasks import each
 
-STAND_IN_LABEL = "devenv.stand-in"
 CONTENT_LABEL = "devenv.stand-in.inside"
 LACKS_LABEL = "devenv.stand-in.lacks"
 RECIPE_LABEL = "devenv.stand-in.recipe"

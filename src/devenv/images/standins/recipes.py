@@ -16,10 +16,9 @@ from typing import Any
 from devenv import templates_folder
 from devenv.errors import EngineError
 from devenv.lazy_dataclass import dataclass
-from devenv.model.images import canonical, familiar, split
+from devenv.model.images import STAND_IN_REGISTRY, canonical, familiar, split
 from devenv.model.snapshot import FAMILIES
 
-STAND_IN_REGISTRY = "stand-in.devenv"
 ALPINE_NOTE = " (Debian in place of Alpine)"
 ALPINE = re.compile(r"-?alpine(?:\d[\d.]*)?(?:-slim)?$")  # the end of a tag
 

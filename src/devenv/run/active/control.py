@@ -16,9 +16,12 @@ from devenv.docker import process
 from devenv.errors import DevenvError, EngineError, StateError
 from devenv.events import Emit, Problem
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model import graph
 from devenv.model.graph import Fact, ServiceGraph, ServiceStats, ViewCommand
-from devenv.run import page
+
+with LazyImports():
+    from devenv.run import page
 
 if TYPE_CHECKING:
     from devenv.docker.client import Engine

@@ -1,24 +1,25 @@
 """A detached process that outlives the run: it waits on a pipe, and removes what a dead run left.
 
-While it waits, only the standard library is in memory. A byte on the pipe before it closes means that the run ended
+While it waits, little more than the interpreter is in memory: `typing`, `signal`, `contextlib` and `runpy` would take
+longer to import than all else until it is ready. A byte on the pipe before it closes means that the run ended
 by itself and nothing is left to do. The guardian of a keeper removes nothing: it starts the keeper again.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _signal  # type: ignore[import-not-found] # `signal` makes enumerations of all names
 import os
-import signal
 import sys
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from devenv.state.run_dir import Run
 
 READY = b"ready"
+START = "import sys; from devenv.run.cleanup.guardian import main; sys.exit(main(sys.argv))"
 BROKEN = 10.0  # minimum seconds until the next try if a try was killed
 LIMIT = 25 * 3600.0  # longer than the limit of the tries, in case each of them is killed
 LOOK_EVERY = 1.0  # seconds between checks whether another command has taken over the project
@@ -35,8 +36,8 @@ def main(argv: list[str]) -> int:
     """
     began = time.monotonic()
     lifeline, ready = int(argv[1]), int(argv[2])
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(sign, signal.SIG_IGN)
+    for sign in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT):
+        _signal.signal(sign, _signal.SIG_IGN)
     os.write(ready, READY)
     os.close(ready)
     if os.read(lifeline, 1):
@@ -51,10 +52,12 @@ def main(argv: list[str]) -> int:
 
 def _restore_terminal(terminal: str) -> None:
     """Restore screen and cursor of a terminal that a view drew on; the shell restores the modes of the keyboard."""
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
         os.write(descriptor, RESTORE_TERMINAL)
         os.close(descriptor)
+    except OSError:
+        pass
 
 
 def again(words: list[str], lived: float) -> list[str] | None:
@@ -123,8 +126,10 @@ def _try(endpoint: str, context: str | None, folder: str, times: tuple[float, fl
 
 
 def _say(event: object) -> None:
-    with contextlib.suppress(OSError):  # a full disk
+    try:  # noqa: SIM105 - see the top
         print(event, flush=True)  # noqa: T201 - its own log, not the terminal
+    except OSError:  # a full disk
+        pass
 
 
 def _rest(seconds: float, ledger: str) -> None:
@@ -135,10 +140,11 @@ def _rest(seconds: float, ledger: str) -> None:
 
 
 def _seen(path: str) -> tuple[int, int] | None:
-    with contextlib.suppress(OSError):
+    try:
         status = os.stat(path)
-        return status.st_ino, status.st_mtime_ns
-    return None
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 class Guardian:
@@ -154,10 +160,11 @@ class Guardian:
         ready_read, ready_write = os.pipe()
         log_descriptor = private_files.create(run.log, os.O_WRONLY | os.O_APPEND)
         try:
-            module = [sys.executable, "-m", "devenv.run.cleanup.guardian"]
             words = [str(lifeline_read), str(ready_write), endpoint, context or "", run.path]
             words += [terminal, *keeper] if terminal or keeper else []
-            process.detach([*module, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor)
+            process.detach(
+                [sys.executable, "-c", START, *words], pass_fds=(lifeline_read, ready_write), log=log_descriptor
+            )
         finally:
             for descriptor in (lifeline_read, ready_write, log_descriptor):
                 os.close(descriptor)
@@ -182,7 +189,3 @@ class Guardian:
     def release(self) -> None:
         """Let the guardian remove what the ledger on disk lists, as if this process had died."""
         os.close(self._lifeline)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -9,8 +9,8 @@ import pytest
 
 from devenv.host import certificates
 from devenv.host.package_managers import PackageSettings
-from devenv.images.host_settings import overlay
 from devenv.images.host_settings.derive import environment, host_settings, name, notices
+from devenv.model.images import DERIVED_REGISTRY
 
 ID = "sha256:1"
 
@@ -90,4 +90,4 @@ def test_the_hosts_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (sites, files) = asked[0]
     assert {"npm.test", "pip.test", "go.test"} <= set(sites)
     assert files == ["/npm.pem", "/pip.pem"]
-    assert overlay.DERIVED_REGISTRY not in repr(given)
+    assert DERIVED_REGISTRY not in repr(given)

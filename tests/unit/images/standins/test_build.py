@@ -25,6 +25,7 @@ from devenv.events import Event, ImageState, Notice
 from devenv.images.standins import build as standins
 from devenv.images.standins import debian
 from devenv.images.standins.recipes import Root, find
+from devenv.model.images import STAND_IN_LABEL
 
 NO_ENGINE = Engine(cast("Client", None), Endpoint("unix:///x"))
 NODE = "stand-in.devenv/node:22"
@@ -162,7 +163,7 @@ def test_a_base_is_made_once_and_first(bench: Workbench) -> None:
     assert bench.suites == ["trixie"]
     assert bench.on[NODE] == BASE
     assert {"node-linux.tgz", "npm.tgz", "yarn.tgz", "corepack.tgz", "Dockerfile", "packages"} <= bench.contexts[NODE]
-    assert bench.built[NODE][standins.STAND_IN_LABEL] == "node:22"
+    assert bench.built[NODE][STAND_IN_LABEL] == "node:22"
     assert bench.built[NODE][standins.CONTENT_LABEL] == "Node.js 22.0.1 and npm 10.0.1 on Debian trixie"
 
 

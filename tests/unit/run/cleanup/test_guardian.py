@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devenv.docker.endpoint import Endpoint
-from devenv.run.cleanup.guardian import again
+from devenv.run.cleanup.guardian import START, again
 from devenv.run.cleanup.remains import NOTE, at_work
 from devenv.state.run_dir import Run
 
@@ -34,7 +34,7 @@ def guardian(run: Run, away: Endpoint) -> Iterator[tuple[subprocess.Popen[bytes]
     with log.open("wb") as file:
         words = [str(lifeline), str(ready), away.host, "", run.path]
         child = subprocess.Popen(
-            [sys.executable, "-m", "devenv.run.cleanup.guardian", *words],
+            [sys.executable, "-c", START, *words],
             stdout=file,
             stderr=file,
             pass_fds=(lifeline, ready),
