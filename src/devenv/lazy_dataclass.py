@@ -6,11 +6,15 @@ for the classes that `devenv up` imports. Most of them are never called. Type ch
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import MISSING, Field, FrozenInstanceError
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from devenv.lazy_imports import LazyImports
+
+with LazyImports("inspect"):  # 6 ms, for signatures as docstrings, which no class here gets
+    import dataclasses
+    from dataclasses import MISSING, Field, FrozenInstanceError
 
 __all__ = ["dataclass"]
 

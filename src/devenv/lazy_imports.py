@@ -29,8 +29,12 @@ _ONE_BLOCK = _thread.allocate_lock()  # two blocks at once would restore each ot
 class LazyImports:
     """A block of imports of modules: `import a` and `from package import module`, nothing else.
 
-    A command's `--help` needs its options, but not the libraries and workflows that the command runs.
+    A command's `--help` needs its options, but not the libraries and workflows that the command runs. With names,
+    only these modules are imported lazily, also by the modules that the block imports.
     """
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
 
     def __enter__(self) -> None:
         _ONE_BLOCK.acquire()
@@ -43,8 +47,8 @@ class LazyImports:
         _ONE_BLOCK.release()
 
     def _bind(self, name: str, *context: Any, **more: Any) -> Any:
-        """Placeholders for an import statement of this thread; other threads import as usual."""
-        if _thread.get_ident() != self._thread:
+        """Placeholders for an import statement of this thread; other threads and modules import as usual."""
+        if _thread.get_ident() != self._thread or (self._names and name not in self._names):
             return self._import(name, *context, **more)
         return _placeholder(name, *context, **more)
 

@@ -86,8 +86,12 @@ PURE_STDLIB = frozenset({
     "shlex", "stat", "string", "struct", "textwrap", "types", "typing", "unicodedata", "urllib.parse",
 })  # fmt: skip
 
-# The tables of causes are files of the package: constants that one pure module may read.
-PACKAGE_DATA = {"explain/table.py": frozenset({"tomllib"})}
+# What single pure modules may import, too. The tables of causes are files of the package, and so constants; a module
+# of the standard library that is loaded later is the same.
+MAY_IMPORT = {
+    "explain/table.py": frozenset({"tomllib"}),
+    "lazy_dataclass.py": frozenset({"devenv.lazy_imports.LazyImports"}),
+}
 
 # Writes methods as text: `exec` of this text defines them and does nothing else.
 MAY_COMPILE = ("lazy_dataclass.py",)
@@ -134,8 +138,8 @@ MAY_WRITE = ("ui/writer.py", "cli/options.py", "scaffold/new/render.py")
 # import each other.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({
-        "bounded_search", "errors", "events", "explain", "lazy_dataclass", "lazy_imports", "model", "paths",
-        "phrases", "private_files", "redact", "signals", "tasks",
+        "bounded_search", "errors", "events", "explain", "lazy_dataclass", "lazy_imports", "lazy_patterns", "model",
+        "paths", "phrases", "private_files", "redact", "signals", "tasks",
     }),
     frozenset({"docker"}),
     frozenset({"remote"}),

@@ -11,10 +11,10 @@ import pytest
 
 from support.layers import (
     MAY_COMPILE,
+    MAY_IMPORT,
     MAY_START,
     MAY_WRITE,
     OWNERS,
-    PACKAGE_DATA,
     PRINTERS,
     PURE_STDLIB,
     SOURCE,
@@ -150,7 +150,7 @@ def violations(module: str, code: str) -> Iterator[str]:
         yield from (f"{use} writes past the cleaner" for use in sorted({*uses} & WRITERS))
     if is_pure(module):
         yield from _purity_violations(
-            [name for name in names if name not in PACKAGE_DATA.get(module, ())],
+            [name for name in names if name not in MAY_IMPORT.get(module, ())],
             uses,
             calls - ({"exec"} if module in MAY_COMPILE else set()),
         )

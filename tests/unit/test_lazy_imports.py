@@ -108,3 +108,15 @@ def test_only_modules_are_imported_lazily() -> None:
         if not is_module(f"{statement.module}.{name.name}")
     ]
     assert found == []
+
+
+def test_a_block_with_names_is_lazy_for_these_modules_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the block imports is imported at once, and gets placeholders for the named modules."""
+    names: dict[str, object] = {"LazyImports": LazyImports}
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "user_of_named.py").write_text("import some_named\nvalue = 1\n")
+    (tmp_path / "some_named.py").write_text("value = 2\n")
+    exec("with LazyImports('some_named'):\n    import user_of_named", names)  # noqa: S102 - as above
+    assert "some_named" not in sys.modules
+    assert sys.modules["user_of_named"].value == 1
+    assert sys.modules["user_of_named"].some_named.value == 2

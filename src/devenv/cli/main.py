@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 from typing import NoReturn
 
 from devenv import __version__
@@ -14,6 +13,7 @@ from devenv.errors import ConfigError, DevenvError, UsageError
 from devenv.lazy_imports import LazyImports
 
 with LazyImports():
+    import shlex
     import traceback
 
     import anyio

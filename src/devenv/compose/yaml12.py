@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from typing import Any, cast
 
-import yaml
-
 from devenv.errors import ConfigError, excerpt
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
+from devenv.lazy_patterns import LazyPatterns
 
 with LazyImports():  # only errors need it
     from devenv.explain import table
+with LazyPatterns():  # 6 ms, for its reader and resolver in Python, which are used if libyaml is missing
+    import yaml
 
 SIZE_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 100

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import _socket  # `socket` takes longer to import than the engine to answer
 import contextlib
 import datetime as dt
+import functools
 import json
 import os
 import re
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 from devenv.docker import inspect
 from devenv.lazy_imports import LazyImports
@@ -136,23 +136,33 @@ def local_containers(project: str) -> tuple[tuple[Container, ...], dt.datetime] 
     None if the engine has no local socket or its answers are unusual: `Engine` handles these cases, but its import
     takes longer than these requests.
     """
-    path, query = socket_path(), {"all": "1", "filters": inspect.labelled(project)}
+    path = socket_path()
     if path is None:
         return None
+    quoted = re.sub(r"[^\w.-]", lambda match: f"%{ord(match[0]):02X}", inspect.labelled(project))  # JSON in ASCII
     try:
-        listed, now = _ask(path, f"containers/json?{urlencode(query)}")
+        [(listed, now)] = _ask(path, [f"containers/json?all=1&filters={quoted}"])
         ids = filter(None, map(inspect.wanted_id, listed))
-        return tuple(inspect.container(_ask(path, f"containers/{key}/json")[0]) for key in ids), now
+        answers = _ask(path, [f"containers/{key}/json" for key in ids])
+        return tuple(inspect.container(answer) for answer, _ in answers), now
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
-def _ask(path: str, target: str) -> tuple[Any, dt.datetime]:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(TIMEOUT)
-        connection.connect(path)
-        connection.sendall(f"GET /{target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+def _ask(path: str, targets: Iterable[str]) -> list[tuple[Any, dt.datetime]]:
+    """The answers to GET requests, all sent before the first answer is read, and the engine's time of each."""
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for target in targets:
+            connection = stack.enter_context(contextlib.closing(_socket.socket(_socket.AF_UNIX)))
+            connection.settimeout(TIMEOUT)
+            connection.connect(path)
+            connection.sendall(f"GET /{target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            connections.append(connection)
+        return [_parsed(b"".join(iter(functools.partial(each.recv, 1 << 16), b""))) for each in connections]
+
+
+def _parsed(answer: bytes) -> tuple[Any, dt.datetime]:
     head, _, body = answer.partition(b"\r\n\r\n")
     date = re.search(rb"(?mi)^date: *(.+?)\r?$", head)
     if not re.match(rb"HTTP/1\.[01] 200 ", head) or date is None:

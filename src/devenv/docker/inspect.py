@@ -138,7 +138,7 @@ def container(answer: Mapping[str, Any]) -> model.Container:
 
 def checked(test: Sequence[str]) -> str:
     """The path that a health check requests by HTTP from its own container, or an empty text."""
-    match = re.search(_CHECKED, " ".join(test))
+    match = re.search(_CHECKED, " ".join(test)) if test else None
     return (match[1] or "/") if match else ""
 
 

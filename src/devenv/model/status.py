@@ -43,7 +43,8 @@ BUSY_FOR = 20.0  # seconds that a busy process may take to count as up: a long i
 DATABASE_BEGINS = 20.0  # seconds that a new database without a health check may take to answer
 OTHERS = "by somebody else"
 # Commands of programs that wait for work without a port: they are not meant to end, whatever the exit code.
-WORKERS = re.compile(
+# Compiled at its first use by `re`, for a service that has ended.
+WORKERS = (
     r"\bcelery\b.*\s(?<!-A )(?<!--app )(?:worker|beat|flower)\b|\b(?:rq|arq|taskiq|faust)\b.*\sworker\b"
     r"|\brqworker\b|\bdramatiq\s|\bhuey_consumer|\bsidekiq\b|\bgood_job start\b|\bartisan (?:horizon|schedule:work)\b"
 )
@@ -186,7 +187,7 @@ def _is_server(container: Container, purpose: Purpose, *, is_unseen: bool) -> bo
     """Whether the process was not meant to end; an end that was not seen may be one of a service with a check."""
     return (
         purpose.serves
-        or WORKERS.search(container.command) is not None
+        or re.search(WORKERS, container.command) is not None
         or (is_unseen and container.health is not None)
     )
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from typing import Any
 
 from devenv import private_files
-from devenv.docker import process
 from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.phrases import clock
 from devenv.state.run_dir import KEEPER, Run
+
+with LazyImports():  # only a run in the background needs them
+    import shlex
+
+    from devenv.docker import process
 
 RESUME = "devenv up -d"
 RETURNS = 15.0  # seconds from the last note of a keeper that died until the next one has begun; notes are 5 s apart

@@ -79,10 +79,12 @@ class Run:
     @classmethod
     def known(cls, endpoint: Endpoint, project: str) -> Run:
         """The run of the project at that address, without asking the engine; its folder may not exist."""
-        for run in cls.folders(project):
+        runs = [*cls.folders(project)]
+        for run in runs:
             if _facts(run.about).get("address") == address(endpoint):
                 return run
-        return cls(run_folder(endpoint.host, project))
+        # devenv 0.1 named the folder after the address; hashing a name loads OpenSSL.
+        return cls(run_folder(endpoint.host, project) if runs else os.path.join(runs_folder(), project))
 
     @classmethod
     def folders(cls, project: str = "") -> Iterator[Run]:

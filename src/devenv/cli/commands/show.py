@@ -5,6 +5,7 @@ typer is imported only for `--help` and options: the bare status would take a th
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -172,6 +173,7 @@ def _states(
     """
     outlines.require_known(services, (*outline.services, *outline.dormant, *(c.service for c in containers)))
     names = [*outline.services, *(service for service in outline.dormant if service in services)]
+    run = functools.cache(run)
     seen = (lambda: run_dir.brought_up(run())), (lambda: run().standings())
     states = rows.stands(name, names, [*containers], lambda at: _age(at, now), *seen)
     shown = tuple(s for s in states.services if not services or s.service in services)
