@@ -14,8 +14,12 @@ def relative_to(path: str, folder: str) -> str | None:
     """The path below the folder, "" for the folder itself, None elsewhere."""
     if path == folder:
         return ""
-    inside = folder if folder.endswith("/") else f"{folder}/"
-    return path[len(inside) :] if path.startswith(inside) else None
+    if not path.startswith(folder):
+        return None
+    at = len(folder)
+    if path[at] == "/":
+        return path[at + 1 :]
+    return path[at:] if folder.endswith("/") else None
 
 
 def normal(path: str) -> str:

@@ -22,7 +22,7 @@ from devenv.sync.container.target import Target
 from devenv.sync.host.file_state import FileKind, FileState
 from devenv.sync.service_state import SyncState, process_mark
 
-AT_ONCE = 2000  # files of a first sync
+AT_ONCE = 2000  # files that are put together into a running container
 LARGE_TREE = 5000  # files; after the first sync of a larger tree, memory is given back
 
 
@@ -76,7 +76,8 @@ class Adoption:
             if container.running:
                 await target.open_shell()  # this ends an earlier shell, which may still have commands to run
             missing, blocked, stale = await self._differences(target, journal, record, is_first_start=is_first_start)
-            outcome = await self._deliver(target, missing)
+            at_once = AT_ONCE if container.running else max(len(missing), 1)
+            outcome = await self._deliver(target, missing, at_once)
             opening.pop_all()
         # Deletes wait in the queue, and so do files that can only be put after them.
         for sync in blocked:
@@ -120,11 +121,11 @@ class Adoption:
         put = {path: now for path, now in pending.items() if now and now.kind is not FileKind.OTHER}
         state.mark_unknown({path: was for path in pending if (was := put.get(path) or state.delivered.get(path))})
 
-    async def _deliver(self, target: Target, missing: Sequence[Sync]) -> SyncOutcome:
+    async def _deliver(self, target: Target, missing: Sequence[Sync], at_once: int) -> SyncOutcome:
         state = self.state
         outcome = SyncOutcome()
-        for at in range(0, len(missing), AT_ONCE):
-            outcome.add(await target.deliver((), missing[at : at + AT_ONCE]))
+        for at in range(0, len(missing), at_once):
+            outcome.add(await target.deliver((), missing[at : at + at_once]))
         state.add_folders(missing)
         failed = {sync.source for sync in missing if sync.target in outcome.failed}
         state.retries.paths |= failed

@@ -82,8 +82,8 @@ class _Hits:
     @classmethod
     def everything(cls, rule: BoundRule, states: Mapping[str, FileState]) -> _Hits:
         """All paths that the rule matches."""
-        present = {path: state.kind for path, state in states.items() if _concerns(rule, path, state)}
-        return cls(rule, dict(sorted(present.items())), {})
+        present = [(path, state.kind) for path, state in states.items() if _concerns(rule, path, state)]
+        return cls(rule, dict(sorted(present)), {})
 
     @property
     def copied(self) -> Iterator[str]:
@@ -100,8 +100,9 @@ class _Hits:
 
 def _concerns(rule: BoundRule, path: str, state: FileState) -> bool:
     # The rule's own folder is kept: its target may be a mount, or a process's working directory.
-    is_top = state.kind is FileKind.DIR and path == rule.rule.path
-    return state.kind is not FileKind.OTHER and not is_top and rule.matches(path)
+    kind = state.kind
+    is_top = kind is FileKind.DIR and path == rule.rule.path
+    return kind is not FileKind.OTHER and not is_top and rule.matches(path)
 
 
 def _gone(rule: BoundRule, changes: Changes, present: Mapping[str, FileKind]) -> Iterator[tuple[str, FileKind]]:

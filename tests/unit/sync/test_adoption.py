@@ -159,15 +159,19 @@ async def test_failed_paths_of_a_new_container_are_tried_again(faked: OneService
     assert fake.put == ["/src/a", "/src/b", "/src/a", "/src/b"]
 
 
-async def test_many_files_go_in_slices(faked: OneService, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("state", "expected"), [("running", [0, 2, 4]), ("created", [0])])
+async def test_many_files_go_in_slices(
+    faked: OneService, monkeypatch: pytest.MonkeyPatch, state: str, expected: list[int]
+) -> None:
+    """Files for a container that does not run need as few requests as possible."""
     monkeypatch.setattr("devenv.sync.adoption.AT_ONCE", 2)
     for name in "abcde":
         faked.write(name)
     faked.begin()
     slices: list[int] = []
-    fake = FakeTarget("one", during=lambda: slices.append(len(fake.put)))
+    fake = FakeTarget("one", state, during=lambda: slices.append(len(fake.put)))
     assert await faked.adopt(fake) == 5
-    assert slices == [0, 2, 4]
+    assert slices == expected
 
 
 async def test_a_rule_without_initial_sync_puts_nothing_into_a_new_container(tmp_path: Path) -> None:

@@ -139,7 +139,9 @@ class Access:
         created them: such folders are left out if they exist.
         """
         seen: dict[str, bool | None] = {}
-        for folder in sorted({above for target in targets for above in ancestors(target)}.difference(known)):
+        inner = {posixpath.dirname(target) for target in targets}
+        folders = {*inner, *(above for folder in inner for above in ancestors(folder))} - {"/"}
+        for folder in sorted(folders.difference(known)):
             outer = None if posixpath.dirname(folder) in new else seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer

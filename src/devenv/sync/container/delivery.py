@@ -141,7 +141,20 @@ class Delivery:
         self._known_folders.update(folder for folder in wanted if folder not in failed)
         return failed
 
+    async def _put_streamed(self, items: Sequence[Item]) -> list[Item]:
+        """Put the items by archive requests that are made while they are sent. Return those that are left."""
+        left: list[Item] = []
+        async for streamed in self._archive.put_stream(items):
+            self._new_folders.difference_update(posixpath.dirname(link.target) for link in streamed.links)
+            self._fail(streamed.failed)
+            self.outcome.files += len(streamed.items)
+            self.outcome.bytes += streamed.size
+            left += streamed.left
+        return left
+
     async def _put_all(self, items: Sequence[Item]) -> None:
+        if self._shell is None and not host_files.is_small(items):
+            items = await self._put_streamed(items)
         most = host_files.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
         batches = host_files.batches(items, self._access.owner, most=most)
         if host_files.is_small(items):

@@ -71,8 +71,8 @@ class DirFds(contextlib.AbstractContextManager["DirFds"]):
         """
         if len(self._folders) > KEPT:
             self.close()
-        folder, name = os.path.split(path)
-        return self._at(folder, root if root and root != path else folder), name
+        folder, _, name = path.rpartition("/")
+        return self._at(folder or "/", root if root and root != path else folder or "/"), name
 
     def _at(self, folder: str, root: str) -> int:
         descriptor = self._folders.get(folder)

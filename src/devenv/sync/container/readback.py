@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -201,14 +202,22 @@ class _Reading:
         self.wanted = {sync.target: sync for sync in syncs}
         self._modes = _ImageModes(given)
         self._placed, self._unwanted = frozenset(placed), frozenset(unwanted)
-        self._host_folders = {name[:-1] for name in journal_paths(self.wanted.values()) if name.endswith("/")}
-        self._managed = {"/", *self.wanted, *(above for target in self.wanted for above in ancestors(target))}
+        self._syncs = tuple(self.wanted.values())
         self._existing: set[str] = set()
         self._shared: set[str] = set()  # folders of the journal that have other content, too
         self.folders: set[str] = set()
         self._links: set[str] = set()
         self.behind: dict[str, tuple[str, int]] = {}  # link -> its destination, and links followed so far
         self.unread: dict[str, str] = {}
+
+    @cached_property
+    def _host_folders(self) -> set[str]:
+        return {name[:-1] for name in journal_paths(self._syncs) if name.endswith("/")}
+
+    @cached_property
+    def _managed(self) -> set[str]:
+        targets = [sync.target for sync in self._syncs]
+        return {"/", *targets, *(above for target in targets for above in ancestors(target))}
 
     def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
         """Compare an entry of the container, with the SHA-256 of its content. Blocking: reads the host's file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from functools import lru_cache
 
 from devenv.lazy_dataclass import dataclass
 
@@ -20,8 +20,10 @@ DESCRIBING = frozenset((EXTENDED, LONG_NAME, LONG_LINK, GLOBAL))
 MOST_ID = 0o7777777
 MOST_SIZE = 0o77777777777
 NANO = 10**9
-_UNSUMMED = b" " * 8
-_END = bytes(2 * BLOCK)
+END = bytes(2 * BLOCK)
+_MAGIC = b"ustar\x0000"
+_UNSUMMED = b" " * 8  # in place of the checksum
+_CONSTANT_SUM = sum(_UNSUMMED + _MAGIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,16 @@ class Member:
 
 def packed(entries: Iterable[TarEntry]) -> bytes:
     """The archive with these entries, in their order."""
-    parts = (part for entry in entries for part in (*_heads(entry, len(entry.content)), _padded(entry.content)))
-    return b"".join([*parts, _END])
+    return body(entries) + END
+
+
+def body(entries: Iterable[TarEntry]) -> bytes:
+    """These entries as a part of an archive, which ends with `END`."""
+    parts: list[bytes] = []
+    for entry in entries:
+        content = entry.content
+        parts += (*_heads(entry, len(content)), content, bytes(-len(content) % BLOCK))
+    return b"".join(parts)
 
 
 def head(entry: TarEntry, size: int) -> bytes:
@@ -62,7 +72,7 @@ def head(entry: TarEntry, size: int) -> bytes:
 
 def tail(size: int) -> bytes:
     """The end of an archive whose last content has `size` bytes."""
-    return bytes(-size % BLOCK) + _END
+    return bytes(-size % BLOCK) + END
 
 
 def content(data: bytes) -> bytes:
@@ -72,26 +82,32 @@ def content(data: bytes) -> bytes:
 
 def _heads(entry: TarEntry, size: int) -> Iterator[bytes]:
     if records := b"".join(_record(key, value) for key, value in _extended(entry, size)):
-        yield _header(replace(entry, name=b"pax", kind=EXTENDED, link=b"", uid=0, gid=0), len(records))
+        yield _extended_header(len(records))
         yield _padded(records)
     yield _header(entry, size)
 
 
 def _extended(entry: TarEntry, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Values that do not fit into the plain header. Dev servers compare times in nanoseconds."""
-    if entry.mtime_ns % NANO or not 0 <= entry.mtime_ns // NANO <= MOST_SIZE:
+    seconds, fraction = divmod(entry.mtime_ns, NANO)
+    if fraction or not 0 <= seconds <= MOST_SIZE:
         sign = b"-" if entry.mtime_ns < 0 else b""
         yield b"mtime", sign + b"%d.%09d" % divmod(abs(entry.mtime_ns), NANO)
     for key, value in ((b"path", entry.name), (b"linkpath", entry.link)):
         if len(value) > NAME_BYTES or not value.isascii():
             yield key, value
-    for key, number, most in (
-        (b"uid", entry.uid, MOST_ID),
-        (b"gid", entry.gid, MOST_ID),
-        (b"size", size, MOST_SIZE),
-    ):
-        if number > most:
-            yield key, b"%d" % number
+    if entry.uid > MOST_ID:
+        yield b"uid", b"%d" % entry.uid
+    if entry.gid > MOST_ID:
+        yield b"gid", b"%d" % entry.gid
+    if size > MOST_SIZE:
+        yield b"size", b"%d" % size
+
+
+@lru_cache(maxsize=BLOCK)
+def _extended_header(size: int) -> bytes:
+    """The header of records with `size` bytes: the same for almost all files of a tree."""
+    return _header(TarEntry(b"pax", EXTENDED, 0o644, 0, 0, 0), size)
 
 
 def _record(key: bytes, value: bytes) -> bytes:
@@ -105,11 +121,19 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 def _header(entry: TarEntry, size: int) -> bytes:
     seconds = min(max(entry.mtime_ns // NANO, 0), MOST_SIZE)
-    numbers = (entry.mode, min(entry.uid, MOST_ID), min(entry.gid, MOST_ID), min(size, MOST_SIZE), seconds)
-    start = entry.name[:NAME_BYTES].ljust(NAME_BYTES, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % numbers
-    rest = entry.kind + entry.link[:NAME_BYTES].ljust(NAME_BYTES, b"\0") + b"ustar\x0000"
-    checksum = sum(start) + sum(_UNSUMMED) + sum(rest)
-    return (start + b"%06o\0 " % checksum + rest).ljust(BLOCK, b"\0")
+    name, link = entry.name[:NAME_BYTES], entry.link[:NAME_BYTES]
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        entry.mode,
+        min(entry.uid, MOST_ID),
+        min(entry.gid, MOST_ID),
+        min(size, MOST_SIZE),
+        seconds,
+    )
+    checksum = _CONSTANT_SUM + sum(name + numbers + entry.kind + link)  # zeros add nothing
+    start = name.ljust(NAME_BYTES, b"\0") + numbers
+    return (b"%b%06o\0 %b%b" % (start, checksum, entry.kind, link.ljust(NAME_BYTES, b"\0") + _MAGIC)).ljust(
+        BLOCK, b"\0"
+    )
 
 
 def _padded(content: bytes) -> bytes:

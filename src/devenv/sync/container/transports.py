@@ -7,19 +7,24 @@ engine or the shell cannot be reached.
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import TypeVar
+
+import anyio
 
 from devenv.docker.containers import Archive
 from devenv.docker.transport import CallError
+from devenv.lazy_dataclass import dataclass
 from devenv.model.sync_plan import Delete
-from devenv.sync.container import perl_helper, shell_commands, tar
-from devenv.sync.container.host_files import Entries, Item, LargeFile
+from devenv.sync.container import host_files, perl_helper, shell_commands, tar
+from devenv.sync.container.host_files import Batch, Entries, Item, LargeFile
 from devenv.sync.container.journal import StagedPaths
 from devenv.sync.container.perl_helper import operation
 from devenv.sync.container.shell import Shell
@@ -32,6 +37,8 @@ NOT_WRITTEN = "it cannot be written"
 NOT_RENAMED = "rename failed"
 NO_CONTAINER = re.compile("(?i)no such container")
 MOST_BY_SHELL = 1 << 30  # bytes; a shell without perl writes some ten megabytes a second
+PIECE_FILES = 50  # of an archive that is sent while the next piece is read
+STREAM_FILES, STREAM_BYTES = 10_000, 16 << 20  # of one request, so that it ends in time on a slow line, too
 TOO_LARGE = "too large for a container without perl whose service does not run as root"
 
 
@@ -157,6 +164,42 @@ class ShellTransport:
         await self.shell.run([shell_commands.unstage(place) for place in places])
 
 
+@dataclass(slots=True)
+class Streamed:
+    """What one of several archive requests has written, which was made while it was sent.
+
+    `size` are the bytes of all `items` together. `failed` could not be read. Other requests have to write what is
+    `left`: large files, and everything if the engine refused the request, since it does not name the bad entry.
+    `links` may have been written, even then.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    size: int = 0
+    failed: dict[Item, str] = field(default_factory=dict)
+    left: list[Item] = field(default_factory=list)
+    links: list[Item] = field(default_factory=list)
+
+    def pieces(self, batches: Iterator[Batch]) -> Generator[bytes]:
+        """The pieces of an archive with the next batches, each recorded before it is returned. Blocking."""
+        for batch in batches:
+            self.failed.update(batch.failed)
+            if batch.large is not None:
+                self.left.append(batch.large)
+            if batch.entries:
+                self.items += [item for item, _ in batch.entries]
+                self.links += [item for item, entry in batch.entries if entry.kind == tar.LINK]
+                self.size += sum(len(entry.content) for _, entry in batch.entries)
+                yield tar.body(entry for _, entry in batch.entries)
+            if len(self.items) >= STREAM_FILES or self.size >= STREAM_BYTES:
+                break
+        yield tar.END
+
+    def refuse(self) -> None:
+        """Record that the engine refused the request: how much it has written is unknown."""
+        self.left += self.items
+        self.items, self.size = [], 0
+
+
 class ArchiveTransport:
     """The engine's archive request. It follows links, so it is only for folders that only root can change."""
 
@@ -177,6 +220,23 @@ class ArchiveTransport:
                 raise
             return {item: error.reason for item, _ in entries}
         return {}
+
+    async def put_stream(self, items: Iterable[Item]) -> AsyncIterator[Streamed]:
+        """Write files, links and folders to the items' paths while the next ones are read: what each request did.
+
+        Raises CallError if the container was removed.
+        """
+        batches = host_files.batches(items, self._owner, most=PIECE_FILES)
+        while (first := await anyio.to_thread.run_sync(next, batches, None)) is not None:
+            streamed = Streamed()
+            try:
+                pieces = streamed.pieces(itertools.chain([first], batches))
+                await self._files.upload(self._container_id, pieces, STREAM_BYTES)
+            except CallError as error:
+                if NO_CONTAINER.search(error.reason):
+                    raise
+                streamed.refuse()
+            yield streamed
 
     async def put_large(self, file: LargeFile) -> None:
         """Write the file to the item's path while reading it."""

@@ -16,7 +16,7 @@ from devenv.errors import EngineError
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container import delivery, host_files, shell_commands, tar
+from devenv.sync.container import delivery, host_files, shell_commands, tar, transports
 from devenv.sync.container.access import Access
 from devenv.sync.container.journal import JournalRecord, SyncJournal
 from devenv.sync.container.target import Target
@@ -573,13 +573,80 @@ async def test_a_large_file_without_a_shell(tmp_path: Path, monkeypatch: pytest.
     assert box.files.files.read("app/large") == content
 
 
-async def test_many_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next archive is read while the engine takes the last one; all arrive."""
-    monkeypatch.setattr(host_files, "CHUNK_FILES", 7)
+class Requests:
+    """Counts the archive requests that write into a container of the engine in memory."""
+
+    def __init__(self, box: Shellless, patch: pytest.MonkeyPatch) -> None:
+        self.streamed = self.whole = 0
+        archive: Any = box.engine.archive
+        upload, put = archive.upload, archive.put
+
+        async def counted_upload(*args: Any) -> None:
+            self.streamed += 1
+            await upload(*args)
+
+        async def counted_put(*args: Any) -> None:
+            self.whole += 1
+            await put(*args)
+
+        patch.setattr(archive, "upload", counted_upload)
+        patch.setattr(archive, "put", counted_put)
+
+
+async def test_many_files_are_put_by_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its archive is made while the engine reads it; from a number of files on, another request follows."""
+    monkeypatch.setattr(transports, "PIECE_FILES", 7)
     box = Shellless(tmp_path, user="", is_running=False)
-    syncs = [box.write(f"f{number}") for number in range(40)]
+    requests = Requests(box, monkeypatch)
     target = await box.reach()
-    monkeypatch.setattr(host_files, "CHUNK_BYTES", 20)
+    syncs = [box.write(f"d{number % 3}/f{number}", b"%d" % number) for number in range(40)]
     outcome = await target.deliver((), syncs)
-    assert (outcome.failed, outcome.files) == ({}, 40)
-    assert len(box.files.files.contents()) == 40
+    assert (outcome.failed, outcome.files, outcome.bytes) == ({}, 40, 10 + 2 * 30)
+    assert {box.files.files.read(sync.target[1:]) for sync in syncs} == {b"%d" % number for number in range(40)}
+    assert (requests.streamed, requests.whole) == (1, 0)
+    monkeypatch.setattr(transports, "STREAM_FILES", 14)
+    assert (await target.deliver((), syncs[:28])).files == 28
+    assert requests.streamed == 3
+    monkeypatch.setattr(transports, "STREAM_BYTES", 10)
+    assert (await target.deliver((), syncs[:28])).files == 28
+    assert requests.streamed == 6
+
+
+async def test_a_refused_request_fails_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine does not name the file: all of the request are put again, in smaller groups."""
+    monkeypatch.setattr(host_files, "CHUNK_FILES", 5)
+    monkeypatch.setattr(transports, "PIECE_FILES", 5)
+    box = Shellless(tmp_path, user="", is_running=False)
+    box.files.files.put("app/f07/inside", Node("file", b"the image's"))
+    syncs = [box.write(f"f{number:02}") for number in range(20)]
+    missing = replace(box.write("gone"), source=str(tmp_path / "src/missing"))
+    requests = Requests(box, monkeypatch)
+    outcome = await (await box.reach()).deliver((), [missing, *syncs])
+    assert outcome.failed.keys() == {"/app/f07", "/app/gone"}
+    assert (outcome.files, outcome.bytes) == (19, 19 * 3)
+    assert all(box.files.files.read(sync.target[1:]) == b"new" for sync in syncs if sync.target != "/app/f07")
+    assert (requests.streamed, requests.whole) == (1, 4 + 5)
+
+
+async def test_large_files_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file has a request of its own, after the others."""
+    monkeypatch.setattr(host_files, "LARGE_BYTES", 1000)
+    box = Shellless(tmp_path, user="", is_running=False)
+    content = os.urandom(5000)
+    syncs = [box.write("large", content), *(box.write(f"f{number}") for number in range(12))]
+    outcome = await (await box.reach()).deliver((), syncs)
+    assert (outcome.failed, outcome.files, outcome.bytes) == ({}, 13, 5000 + 12 * 3)
+    assert box.files.files.read("app/large") == content
+
+
+async def test_a_link_among_many_files_is_not_followed(tmp_path: Path) -> None:
+    """A folder that has got a link is asked about before the next put."""
+    box = Shellless(tmp_path, user="7", is_running=False)
+    target = await box.reach()
+    (tmp_path / "src/d").mkdir(parents=True)
+    (tmp_path / "src/d/link").symlink_to("/etc")
+    link = Sync(str(tmp_path / "src/d/link"), "/app/d/link", root=str(tmp_path / "src"))
+    await target.deliver((), [link, *(box.write(f"d/f{number}") for number in range(12))])
+    (tmp_path / "src/d/link").unlink()
+    behind = box.write("d/link/x")
+    assert (await target.deliver((), [behind])).failed == {behind.target: shell_commands.LINK}
