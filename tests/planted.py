@@ -229,8 +229,8 @@ BUGS = (
     Bug(
         "nothing is restored",
         "run/active/volumes.py",
-        "await initial.plan(self.ledger, fresh=fresh,",
-        "await initial.plan(self.ledger, fresh=True,",
+        "await initial.plan(self.ledger, keys, fresh=fresh,",
+        "await initial.plan(self.ledger, keys, fresh=True,",
         "tests/e2e/test_snapshots.py::test_volume_is_restored_exactly",
     ),
     Bug(

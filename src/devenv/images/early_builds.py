@@ -1,4 +1,4 @@
-"""Builds that begin while the images of other services are still being pulled."""
+"""Builds that run beside other work: while images are pulled, and while volumes are restored."""
 
 from __future__ import annotations
 
@@ -49,14 +49,29 @@ class EarlyBuilds:
     async def _begin(self, offer: int, services: Sequence[str], prepare: Prepare) -> None:
         await anyio.sleep(TOGETHER)
         if offer == self._offers:
-            left, ended = [service for service in services if service not in self._begun], anyio.Event()
+            left = [service for service in services if service not in self._begun]
             number = len({*self._begun.values()}) + 1
-            self._begun |= dict.fromkeys(left, ended)
-            try:
+
+            async def build() -> None:
                 await self._build(left, await prepare(), number)
-            except DevenvError as error:
-                self._failures.append(error)
-            ended.set()
+
+            await self._run(build, self._begins(left))
+
+    def _begins(self, services: Sequence[str]) -> anyio.Event:
+        ended = anyio.Event()
+        self._begun |= dict.fromkeys(services, ended)
+        return ended
+
+    async def _run(self, build: Callable[[], Awaitable[None]], ended: anyio.Event) -> None:
+        try:
+            await build()
+        except DevenvError as error:
+            self._failures.append(error)
+        ended.set()
+
+    def add(self, services: Sequence[str], build: Callable[[], Awaitable[None]]) -> None:
+        """Begin a build of other services at once."""
+        self._tasks.start_soon(self._run, build, self._begins(services))
 
     async def left(self, services: Sequence[str]) -> tuple[str, ...]:
         """The services that remain to be built. Raises a failure of the others, if that is known already.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -160,9 +160,16 @@ class InitialVolumes:
     volumes: ProjectVolumes
 
     async def plan(
-        self, ledger: Ledger, *, fresh: bool = False, asked: Mapping[str, Snapshot] | None = None
+        self,
+        ledger: Ledger,
+        keys: Collection[str],
+        *,
+        fresh: bool = False,
+        asked: Mapping[str, Snapshot] | None = None,
     ) -> tuple[NewVolume, ...]:
-        """Return the volumes to create. `fresh`: all empty; `asked`: snapshots from the command line, by key.
+        """Return those of these volumes that are to be created.
+
+        `fresh`: all empty; `asked`: snapshots from the command line, by key.
 
         Raises StateError if a saved state cannot be read, or if an existing volume has the data of another lineage;
         RefusedError for a snapshot that its service could not read.
@@ -170,7 +177,7 @@ class InitialVolumes:
         stored, new = self.volumes.volume_transfer.store.all(), list[NewVolume]()
         for volume in self.desired.project.volumes:
             users = self.desired.mounted.get(volume.key, ())
-            if volume.external or not users:
+            if volume.key not in keys or volume.external or not users:
                 continue
             wanted = self.volumes.wanted(volume)
             line = self.volumes.volume_transfer.lineages.find(wanted, stored) or fresh_lineage(wanted)

@@ -86,7 +86,7 @@ class Checked:
 class Entered(Checked):
     """The state after the `before_up` hooks: from here on, the `before_down` hooks have something to undo.
 
-    `early_builds`: the builds that began while images were pulled.
+    `early_builds`: the builds that have begun.
     """
 
     early_builds: EarlyBuilds | None = None
@@ -94,10 +94,14 @@ class Entered(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A project of which parts may exist on the engine and have to be torn down."""
+    """A project of which parts may exist on the engine and have to be torn down.
+
+    `early_builds`: the builds that have begun, until the step `build` has ended.
+    """
 
     guardian: Guardian
     project: ActiveProject
+    early_builds: EarlyBuilds | None = None
 
     @property
     def desired(self) -> DesiredState:

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,7 +40,7 @@ from devenv.state import ledger as ledgers
 from devenv.sync.rules.lint import without_rules
 from devenv.tasks import patiently, task_group
 
-with LazyImports():  # `build_images` imports most of these while BuildKit works
+with LazyImports():  # `begin_builds` imports most of these while BuildKit works
     from devenv.images import listing
     from devenv.remote import forwards
     from devenv.run.active import control, port_forwards
@@ -187,23 +188,13 @@ async def acquire_images(context: Context, entered: Entered) -> Entered:
     return replace(entered, desired=desired, early_builds=early)
 
 
-async def build_images(context: Context, entered: Entered) -> Entered:
-    """Build the images of the services that have a build section and have not been built meanwhile."""
-    desired = entered.desired
-    async with task_group() as tasks:
-        if entered.early_builds is not None:
-            remaining = await entered.early_builds.left(desired.built)
-            tasks.start_soon(build, desired, remaining, context.emit, 0, context.early["build"])
-        tasks.start_soon(_import_the_rest)
+async def begin_builds(context: Context, entered: Entered) -> Entered:
+    """Begin to build the images of the services that have a build section and are not being built already."""
     if entered.early_builds is not None:
-        await entered.early_builds.finish()
-    await require_checks(desired, context.options, context.engine)
-    folders = await missing_folders(context.volume_transfer, desired, context.options.selection, desired.own)
-    return replace(entered, desired=replace(desired, folders=folders))
-
-
-async def _import_the_rest() -> None:
+        remaining, early = await entered.early_builds.left(entered.desired.built), context.early["build"]
+        entered.early_builds.add(remaining, lambda: build(entered.desired, remaining, context.emit, early=early))
     await anyio.to_thread.run_sync(importlib.import_module, "devenv.run.active.requests")
+    return entered
 
 
 async def activate(context: Context, ready: Entered) -> Active:
@@ -215,11 +206,25 @@ async def activate(context: Context, ready: Entered) -> Active:
         project_state = await context.engine.project_state(desired.project.name)
         ledger = active_volumes.project_volumes(desired, context.volume_transfer, ledger).adopt(ledger, project_state)
     project = active_project.ActiveProject(context.tasks, context.options, context.volume_transfer, ledger, desired)
-    return Active(ready.guardian, project)
+    return Active(ready.guardian, project, ready.early_builds)
+
+
+async def build_images(context: Context, active: Active) -> Active:
+    """Wait until all images are built, and restore meanwhile the volumes that no built image mounts."""
+    options, volumes = context.options, active.project.volumes
+    async with task_group() as tasks:
+        if active.early_builds is not None and active.desired.built:
+            tasks.start_soon(partial(volumes.begin_beside_builds, fresh=options.fresh, source=options.source))
+            await active.early_builds.finish()
+    desired = active.desired
+    await require_checks(desired, options, context.engine)
+    folders = await missing_folders(context.volume_transfer, desired, options.selection, desired.own)
+    volumes.current.desired = replace(desired, folders=folders)
+    return replace(active, early_builds=None)
 
 
 async def restore_volumes(context: Context, active: Active) -> Active:
-    """Create the new volumes, each with its saved content."""
+    """Create the new volumes that do not exist yet, each with its saved content."""
     await active.project.volumes.begin(fresh=context.options.fresh, source=context.options.source)
     return active
 
@@ -271,8 +276,8 @@ STEPS: dict[str, tuple[UpStep, ...]] = {  # by the event that reports them
     ),
     Moment.BEFORE_UP.value: (before_up,),
     "images": (acquire_images,),
-    "build": (build_images,),
-    "restore": (activate, restore_volumes),
+    "build": (begin_builds, activate, build_images),
+    "restore": (restore_volumes,),
     "create": (create_containers,),
     "sync": (sync_containers,),
     "start": (begin_start,),

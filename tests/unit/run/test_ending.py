@@ -93,8 +93,9 @@ async def test_before_the_guardian_there_is_nothing_to_stop(machine: Machine, sh
         (steps.take_over, []),
         (steps.begin_ledger, []),
         (steps.before_up, ["down"]),
-        (steps.build_images, ["down"]),
+        (steps.acquire_images, ["down"]),
         (steps.activate, ["down"]),
+        (steps.build_images, ["down"]),
         (steps.create_containers, ["down"]),
     ],
 )
@@ -111,7 +112,7 @@ async def test_a_failure_after_any_step_leaves_nothing(
     assert exists(machine) == []
 
 
-@pytest.mark.parametrize("last", [steps.start_guardian, steps.before_up, steps.build_images])
+@pytest.mark.parametrize("last", [steps.start_guardian, steps.before_up, steps.begin_builds])
 async def test_remains_of_a_dead_run_keep_a_guardian(machine: Machine, shop: Site, last: Callable[..., Any]) -> None:
     """If a new run ends before its takeover, the guardian of the dead run stays, having seen a live run."""
     async with anyio.create_task_group() as tasks:

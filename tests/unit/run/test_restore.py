@@ -76,7 +76,7 @@ class Shop:
 
     async def plan(self, *records: VolumeRecord, **more: Any) -> tuple[NewVolume, ...]:
         """The volumes to create."""
-        return await (await self.initial()).plan(self.ledger(*records), **more)
+        return await (await self.initial()).plan(self.ledger(*records), {*self.model["volumes"]}, **more)
 
     async def one(self, **more: Any) -> NewVolume:
         """The only volume to create."""

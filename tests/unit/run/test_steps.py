@@ -13,6 +13,7 @@ import pytest
 
 from devenv.compose.resolve import Loaded
 from devenv.docker import process
+from devenv.docker.compose_failures import BuildError
 from devenv.docker.images import Images
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError, UsageError
 from devenv.events import Step
@@ -24,7 +25,9 @@ from devenv.run.step_values import Active, Entered
 from devenv.run.steps import STEPS, groups
 from devenv.state.identity import Content
 from devenv.state.ledger import VolumePolicy
+from devenv.volumes.store import Store
 from support.memory.command import Guard
+from support.memory.compose import MemoryCompose
 from support.memory.host import Container, Image, MemoryHost
 from support.memory.machine import Machine, Site, mounted
 from support.steps import opened
@@ -259,6 +262,72 @@ async def test_a_service_is_built_while_the_image_of_another_is_pulled(
         ["slow", "1/1]"],
         ["last", "1/1]"],
     ]
+
+
+@pytest.fixture
+async def built_shop(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, anyio.Event]:
+    """A project with saved data of a service, of a built one, and of one with its image. An event ends builds."""
+    build, image = {"context": ".", "dockerfile_inline": "FROM scratch"}, "shop-web"
+    services: dict[str, Any] = {
+        "db": {"volumes": [mounted("data")]},
+        "web": {"image": image, "build": build, "volumes": [mounted("own", "/own")]},
+        "worker": {"image": image, "volumes": [mounted("queue", "/queue")]},
+    }
+    site = machine.site("shop", **services)
+
+    def write() -> None:
+        for name in ("shop_data", "shop_own", "shop_queue"):
+            machine.docker.write(name, "x", b"saved")
+
+    await machine.run_up(site, then=write, build=True)
+    assert machine.host.volumes == {}
+    ended, of_memory = anyio.Event(), MemoryCompose.build
+
+    async def slow(compose: MemoryCompose, *arguments: Any, **more: Any) -> None:
+        await ended.wait()
+        await of_memory(compose, *arguments, **more)
+
+    monkeypatch.setattr(MemoryCompose, "build", slow)
+    return site, ended
+
+
+async def test_volumes_are_restored_while_an_image_is_built(
+    machine: Machine, built_shop: tuple[Site, anyio.Event]
+) -> None:
+    """Those of services with that image follow: the image decides how a volume is restored."""
+    site, ended = built_shop
+    async with opened(machine, site, build=True) as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(run.after, steps.restore_volumes)
+        await anyio.wait_all_tasks_blocked()
+        assert {*machine.host.volumes} == {"shop_data"}
+        assert machine.docker.read("shop_data", "x") == b"saved"
+        ended.set()
+    assert {*machine.host.volumes} == {"shop_data", "shop_own", "shop_queue"}
+    assert machine.docker.read("shop_own", "x") == machine.docker.read("shop_queue", "x") == b"saved"
+
+
+async def test_a_failed_build_removes_what_was_restored_meanwhile(
+    machine: Machine, built_shop: tuple[Site, anyio.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is saved once more, and the next start has the data."""
+    site, ended = built_shop
+    seen = list[bytes | None]()
+    before = [snapshot.id for snapshot in Store.at_home().all()]
+
+    async def fails(*_: Any, **__: Any) -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert {*machine.host.volumes} == {"shop_data"}
+        raise BuildError("web", "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryCompose, "build", fails)
+        command = await machine.run_up(site, build=True)
+    assert "the build of `web` failed" in str(command.error)
+    assert (machine.host.volumes, machine.host.containers) == ({}, {})
+    assert [snapshot.id for snapshot in Store.at_home().all()] == before
+    ended.set()
+    await machine.run_up(site, build=True, then=lambda: seen.append(machine.docker.read("shop_data", "x")))
+    assert seen == [b"saved"]
 
 
 # --- the project on the engine -----------------------------------------------------------------------------------

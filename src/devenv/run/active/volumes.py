@@ -56,6 +56,7 @@ class RunVolumes:
     observer: Observer
     tasks: TaskGroup
     _is_written: bool = False
+    _whole: set[str] = field(default_factory=set)  # volumes that were restored from complete snapshots
     _is_settling: bool = False
     _well: dict[str, float] = field(default_factory=dict)  # service -> the time since which it is healthy
     _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes no service has used yet
@@ -73,26 +74,52 @@ class RunVolumes:
         start begins with the seed, if there is one. Raises DevenvError if a volume cannot be created or restored;
         the teardown removes its parts.
         """
-        desired = self.current.desired
-        volumes = project_volumes(desired, self.volume_transfer, self.ledger)
-        initial = InitialVolumes(desired, volumes)
-        asked: Mapping[str, Snapshot] = {}
+        asked = await self._asked(fresh=fresh, source=source)
+        await self._begin({volume.key for volume in self.current.desired.project.volumes}, asked, fresh=fresh)
+        self._write(
+            replace(r, content=Content.SETTLED if r.name in self._whole else Content.UNSETTLED)
+            for r in self.ledger.volumes
+            if r.content is Content.RESTORING
+        )
+        self._create_folders(self.current.desired.folders)
+        if self.unsettled and not self._is_settling:
+            self._is_settling = True
+            self.tasks.start_soon(self._settle_all)
+
+    async def begin_beside_builds(self, *, fresh: bool, source: str = "") -> None:
+        """The part of `begin` that needs no image which is being built. Nothing if snapshots are asked for.
+
+        The volumes count as being restored until `begin`: if the build fails, they are removed and not saved again.
+        """
+        if not (asked := await self._asked(fresh=fresh, source=source)):
+            desired = self.current.desired
+            built = {desired.image(name) for name in desired.built}
+            users = desired.mounted.items()
+            keys = [key for key, names in users if built.isdisjoint(map(desired.image, names))]
+            await self._begin(keys, asked, fresh=fresh)
+
+    async def _asked(self, *, fresh: bool, source: str) -> Mapping[str, Snapshot]:
+        """The snapshots of the command line, or of the seed at a first start, by volume key."""
+        volumes, existing = self._project_volumes(), self.current.desired.existing.volumes
         if source:
-            asked = await snapshots_of(volumes, source, desired.existing.volumes)
-        elif not fresh:
-            asked = await seeded(volumes, desired.existing.volumes)
-        new = await initial.plan(self.ledger, fresh=fresh, asked=asked)
+            return await snapshots_of(volumes, source, existing)
+        return {} if fresh else await seeded(volumes, existing)
+
+    def _project_volumes(self) -> ProjectVolumes:
+        return project_volumes(self.current.desired, self.volume_transfer, self.ledger)
+
+    async def _begin(self, keys: Collection[str], asked: Mapping[str, Snapshot], *, fresh: bool) -> None:
+        volumes = self._project_volumes()
+        initial = InitialVolumes(self.current.desired, volumes)
+        new = await initial.plan(self.ledger, keys, fresh=fresh, asked=asked)
         if new:
             await self._create(new)
         keeps = volumes.keeps
         self._write([replace(r, is_kept=r.name in keeps) for r in self.ledger.volumes])
-        self._create_folders(desired.folders)
         self._begun |= {record.lineage for record in self.ledger.volumes}  # also if an earlier run has restored them
+        desired = self.current.desired
         existing = desired.existing.volumes | {volume.resource.name for volume in new}
         self.current.desired = replace(desired, existing=replace(desired.existing, volumes=existing))
-        if self.unsettled and not self._is_settling:
-            self._is_settling = True
-            self.tasks.start_soon(self._settle_all)
 
     def _create_folders(self, paths: Sequence[str]) -> None:
         """Create the missing folders of bind mounts, and record them."""
@@ -131,12 +158,7 @@ class RunVolumes:
         self._write(await each(create, new))
         self._created_at = time.monotonic()
         await each(self._restore, [volume for volume in new if volume.snapshot])
-        whole = {v.resource.name for v in new if v.snapshot and v.snapshot.settled}
-        self._write(
-            replace(r, content=Content.SETTLED if r.name in whole else Content.UNSETTLED)
-            for r in self.ledger.volumes
-            if r.content is Content.RESTORING
-        )
+        self._whole |= {v.resource.name for v in new if v.snapshot and v.snapshot.settled}
 
     async def _restore(self, new: NewVolume) -> None:
         if new.snapshot is not None:
