@@ -17,7 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +29,11 @@ import yaml
 from benchmarks import engine, report
 from benchmarks.contenders import scratch
 from benchmarks.rows_start import IDLE, OFTEN, SERVICES
+from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL
 
 MARKS = ("<!-- waterfall: made by scripts/waterfall -->", "<!-- end of waterfall -->")
 DEVENV, FLOOR = "devenv up -d", "floor: raw create, start and healthy"
+COMPOSE_FLOOR = "floor with Compose: its config, build and create, then raw start and healthy"
 BUILT, PLAIN = "docker compose up -d --build --wait", "docker compose up -d --wait"
 PR_SET_CHILD_SUBREAPER = 36
 LAYERS = 3
@@ -138,21 +141,58 @@ def floor(project: str, layers: int = 1) -> Start:
         key: str = engine.call("POST", "/containers/create", config)["Id"]
         return key
 
-    def begin(key: str) -> None:
-        engine.call("POST", f"/containers/{key}/start", {})
-        while engine.call("GET", f"/containers/{key}/json")["State"]["Health"]["Status"] == "starting":
-            time.sleep(0.02)
-
     engine.call("POST", "/networks/create", {"Name": f"{project}_floor"})
     began, used = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(SERVICES) as threads:
         keys = list(threads.map(create, range(SERVICES)))
-        size = SERVICES // layers
-        for first in range(0, SERVICES, size):
-            list(threads.map(begin, keys[first : first + size]))
+        begin(threads, keys, layers)
     start = Start(time.perf_counter() - began, time.process_time() - used)
     engine.docker("rm", "-f", *keys)
     engine.docker("network", "rm", f"{project}_floor")
+    return start
+
+
+def begin(threads: ThreadPoolExecutor, keys: Sequence[str], layers: int) -> None:
+    """Start these containers, and wait until they are healthy, one layer after the other."""
+
+    def start(key: str) -> None:
+        engine.call("POST", f"/containers/{key}/start", {})
+        while engine.call("GET", f"/containers/{key}/json")["State"]["Health"]["Status"] == "starting":
+            time.sleep(0.02)
+
+    size = SERVICES // layers
+    for first in range(0, SERVICES, size):
+        list(threads.map(start, keys[first : first + size]))
+
+
+def compose_floor(folder: Path, env: Mapping[str, str], layers: int = 1) -> Start:
+    """A start whose containers Compose makes: all its processes are begun at once, and wait for their model."""
+    before, began, used = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), time.process_time()
+    model, built, created = (
+        subprocess.Popen(
+            ["docker", "compose", *verb.split()],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for verb in ("config", "-f - build", "-f - create --no-build")
+    )
+    text = model.communicate()[0]
+    for child in (built, created):
+        child.communicate(text)
+    if model.returncode or built.returncode or created.returncode:
+        raise SystemExit("docker compose config, build or create failed")
+    query = urllib.parse.quote(json.dumps({"label": [f"{PROJECT_LABEL}={env['COMPOSE_PROJECT_NAME']}"]}))
+    listed = engine.call("GET", f"/containers/json?all=1&filters={query}")
+    keys = {one["Labels"][SERVICE_LABEL]: one["Id"] for one in listed}
+    with ThreadPoolExecutor(SERVICES) as threads:
+        begin(threads, [keys[name] for name in stack()["services"]], layers)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + time.process_time() - used
+    start = Start(time.perf_counter() - began, own)
+    engine.docker("compose", "down", env=env, cwd=folder)
     return start
 
 
@@ -184,7 +224,7 @@ def project(layers: int) -> Iterator[tuple[Path, dict[str, str], dict[str, str]]
 def measure(rounds: int, layers: int = 1) -> dict[str, list[Start]]:
     """The starts of each, in turn; the first round does not count."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    starts: dict[str, list[Start]] = {DEVENV: [], BUILT: [], PLAIN: [], FLOOR: []}
+    starts: dict[str, list[Start]] = {DEVENV: [], BUILT: [], PLAIN: [], COMPOSE_FLOOR: [], FLOOR: []}
     with project(layers) as (folder, devenv, compose):
         for number in range(1 + rounds):
             taken = {DEVENV: by_devenv(folder, devenv)}
@@ -196,6 +236,8 @@ def measure(rounds: int, layers: int = 1) -> dict[str, list[Start]]:
                 time.sleep(REST)
                 taken[what] = measured(folder, what.split(), compose)[0]
                 engine.docker("compose", "down", env=compose, cwd=folder)
+            time.sleep(REST)
+            taken[COMPOSE_FLOOR] = compose_floor(folder, compose, layers)
             time.sleep(REST)
             taken[FLOOR] = floor(compose["COMPOSE_PROJECT_NAME"], layers)
             time.sleep(REST)
@@ -209,7 +251,7 @@ def compared(starts: Mapping[str, list[Start]], of: str) -> list[str]:
     rows = [f"| start of {of} | until the command has ended | processor time |", "| --- | ---: | ---: |"]
     for what, some in starts.items():
         wall, cpu = (statistics.median(values) for values in zip(*((s.wall, s.cpu) for s in some), strict=True))
-        rows.append(f"| {what if what == FLOOR else f'`{what}`'} | {wall:.2f} s | {cpu:.2f} s |")
+        rows.append(f"| {what if what in (FLOOR, COMPOSE_FLOOR) else f'`{what}`'} | {wall:.2f} s | {cpu:.2f} s |")
     return [*rows, ""]
 
 
