@@ -21,6 +21,7 @@ from support.upper import Up
 
 pytestmark = pytest.mark.engine
 
+NETWORKS = 5  # an engine has addresses for about thirty networks, of all its projects
 REMOVE = {"volume": ["volume", "rm", "-f"], "network": ["network", "rm"], "container": ["rm", "-fv"]}
 
 
@@ -33,7 +34,7 @@ class Decoys:
         self._made: set[tuple[str, str]] = set()
 
     def make(self, count: int, owner: str = "") -> None:
-        """Create so many volumes, containers and networks with forged labels, and others without any of ours.
+        """Create so many volumes and containers, and a few networks, with forged labels; others have none of ours.
 
         With `owner` they have all labels of our containers, but the service is not one of the project.
         """
@@ -46,6 +47,7 @@ class Decoys:
             self.one("container", f"{other}-{number}", {OLD_LABEL: self.project, PROJECT_LABEL: other})
             if owner:
                 self.one("container", f"{other}-{number}-whole", whole)
+            if owner and number < NETWORKS:
                 self.one("network", f"{other}-{number}-whole", {OWNER_LABEL: owner, PROJECT_LABEL: self.project})
         self.one("network", f"{other}-network", {PROJECT_LABEL: self.project})
         self.one("container", f"{other}-plain", {PROJECT_LABEL: self.project})
