@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -83,10 +83,12 @@ def saves(bench: Bench, watchers: list[Watcher]) -> None:
             rounds[watcher.key].append(_save(watcher, watcher.target(), CAP) * 1000)
     ratios = {key: paired(values, rounds["devenv"]) for key, values in rounds.items() if key != "devenv"}
     target = watchers[0].target()
-    for _ in range(bench.scale.lone_saves):
-        time.sleep(REST / 4)
-        rounds["devenv"].append(_save(watchers[0], target, CAP) * 1000)
-    rounds[FLOOR] = _floor(watchers[0], bench.scale.saves)
+    with _floor(watchers[0]) as floor:
+        for _ in range(bench.scale.lone_saves):
+            time.sleep(REST / 4)
+            rounds["devenv"].append(_save(watchers[0], target, CAP) * 1000)
+            time.sleep(REST / 4)
+            rounds[FLOOR].append(floor() * 1000)
     bench.series["saves"] = {key: [round(value, 2) for value in values] for key, values in rounds.items()}
     faster = dict.fromkeys(ratios, 50.0)
     p50 = {key: statistics.median(values) for key, values in rounds.items()}
@@ -104,20 +106,23 @@ def _save(watcher: Watcher, target: Path, cap: float) -> float:
     return until(lambda: reads(arrived, content), cap, began=began) or cap
 
 
-def _floor(watcher: Watcher, rounds: int) -> list[float]:
-    """Milliseconds of one archive request and one rename by an open shell."""
+@contextmanager
+def _floor(watcher: Watcher) -> Iterator[Callable[[], float]]:
+    """A function that returns the seconds of one archive request and one rename by an open shell."""
     container = watcher.container()
-    taken = []
     with scratch() as folder, engine.shell(container) as shell:
         (folder / "file.txt").write_text("x" * 128)
         archive = engine.tar(folder / "file.txt", "floor~")
-        for _ in range(rounds + 1):
+
+        def put() -> float:
             began = time.perf_counter()
             engine.put(container, "/app", archive)
             shell.run("mv /app/floor~ /app/floor")
-            taken.append((time.perf_counter() - began) * 1000)
+            return time.perf_counter() - began
+
+        put()
+        yield put
         shell.run("rm /app/floor")
-    return taken[1:]
 
 
 def loaded(bench: Bench, watchers: list[Watcher]) -> None:
