@@ -306,6 +306,18 @@ async def test_volumes_are_restored_while_an_image_is_built(
     assert machine.docker.read("shop_own", "x") == machine.docker.read("shop_queue", "x") == b"saved"
 
 
+async def test_a_volume_of_somebody_else_is_reported_once(
+    machine: Machine, built_shop: tuple[Site, anyio.Event]
+) -> None:
+    """Beside the builds, and not again after them."""
+    site, ended = built_shop
+    ended.set()
+    machine.docker.create_volume("shop_data")
+    async with opened(machine, site, build=True) as run:
+        await run.after(steps.restore_volumes)
+        assert len([line for line in run.notices() if "devenv did not create it" in line]) == 1
+
+
 async def test_a_failed_build_removes_what_was_restored_meanwhile(
     machine: Machine, built_shop: tuple[Site, anyio.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ class RunVolumes:
     tasks: TaskGroup
     _is_written: bool = False
     _whole: set[str] = field(default_factory=set)  # volumes that were restored from complete snapshots
+    _decided: frozenset[str] = frozenset()  # volumes, by key, that `begin` leaves out: done beside the builds
     _is_settling: bool = False
     _well: dict[str, float] = field(default_factory=dict)  # service -> the time since which it is healthy
     _begun: set[str] = field(default_factory=set)  # ids of lineages whose volumes no service has used yet
@@ -75,7 +76,9 @@ class RunVolumes:
         the teardown removes its parts.
         """
         asked = await self._asked(fresh=fresh, source=source)
-        await self._begin({volume.key for volume in self.current.desired.project.volumes}, asked, fresh=fresh)
+        keys = {volume.key for volume in self.current.desired.project.volumes} - self._decided
+        self._decided = frozenset()
+        await self._begin(keys, asked, fresh=fresh)
         self._write(
             replace(r, content=Content.SETTLED if r.name in self._whole else Content.UNSETTLED)
             for r in self.ledger.volumes
@@ -95,8 +98,9 @@ class RunVolumes:
             desired = self.current.desired
             built = {desired.image(name) for name in desired.built}
             users = desired.mounted.items()
-            keys = [key for key, names in users if built.isdisjoint(map(desired.image, names))]
+            keys = frozenset(key for key, names in users if built.isdisjoint(map(desired.image, names)))
             await self._begin(keys, asked, fresh=fresh)
+            self._decided = keys
 
     async def _asked(self, *, fresh: bool, source: str) -> Mapping[str, Snapshot]:
         """The snapshots of the command line, or of the seed at a first start, by volume key."""
