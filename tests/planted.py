@@ -124,7 +124,7 @@ BUGS = (
     Bug(
         "files are put in their places at once",
         "sync/container/shell_commands.py",
-        'single = {target: f"{base}/{name()}" for target in inside}',
+        'single = {target: f"{folder}/{name()}" for target in inside}',
         "single = {target: target for target in inside}",
         f"{EXACT}readers_never_miss_a_replaced_file",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 PROJECT_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"  # characters (Compose Specification, `name`)
 FEW = 8  # folders that are compared with each path at once
@@ -53,6 +53,11 @@ def ancestors(path: str) -> Iterator[str]:
         path = path[:cut]
         yield path
         cut = path.rfind("/")
+
+
+def with_parents(folders: Iterable[str]) -> set[str]:
+    """The folders, and all folders above them without the root."""
+    return {above for folder in set(folders) for above in (folder, *ancestors(folder))}
 
 
 def below(folders: Collection[str]) -> Callable[[str], bool]:

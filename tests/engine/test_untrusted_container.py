@@ -13,8 +13,8 @@ import pytest
 from devenv.docker.client import Engine
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import shell_commands
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.target import Target
 from support import docker_cli as docker
 from support.boxes import Image

@@ -20,8 +20,8 @@ from devenv.events import Event, Problem
 from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, Settings, WatchRule
 from devenv.model.sync_plan import Delete, Sync
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
 from devenv.sync.host import link_loops, manifest, scan

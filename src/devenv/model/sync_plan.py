@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from devenv.lazy_dataclass import dataclass
 from devenv.model.project import Hook
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(NamedTuple):
     """Put the host file, link or empty folder `source` at `target` (absolute in the container).
 
     `root` is the path of the rule: no link between it and the source is followed. `executable`: the image made the
@@ -23,8 +23,7 @@ class Sync:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove `target` from the container; a folder only if it is empty by then."""
 
     target: str

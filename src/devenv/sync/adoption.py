@@ -14,9 +14,9 @@ from devenv.lazy_dataclass import dataclass
 from devenv.model.containers import Container
 from devenv.model.sync_plan import Sync
 from devenv.sync import planner, reconcile
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
 from devenv.sync.container.journal import JournalRecord, SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
 from devenv.sync.host.file_state import FileKind, FileState

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 
 import anyio
 
@@ -26,8 +25,8 @@ from devenv.state.run_dir import Run, open_run
 from devenv.sync import planner, reconcile
 from devenv.sync.code_health import CodeWatch
 from devenv.sync.container import readback
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.target import Target
 from devenv.sync.host import link_loops, manifest, scan
@@ -262,7 +261,7 @@ async def compare(
     files `executable`. Returns the number of paths that the container should have, and the differences.
     """
     now = await anyio.to_thread.run_sync(host, bound)
-    syncs = [replace(s, executable=s.target in executable) for s in planner.initial(now, bound)]
+    syncs = [s._replace(executable=s.target in executable) for s in planner.initial(now, bound)]
     left, unwanted = reconcile.leftovers(placed, bound, now), _names_of_others(now, bound, {s.target for s in syncs})
     tops = reconcile.readback_roots([*(s.target for s in syncs), *left, *unwanted], bound)
     return len(syncs), await readback.look(engine, container_id, syncs, tops, left, unwanted)

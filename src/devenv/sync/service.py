@@ -18,8 +18,8 @@ from devenv.model.project import Action
 from devenv.model.sync_plan import ServicePlan
 from devenv.sync import planner
 from devenv.sync.adoption import Adoption
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import LARGE_BYTES
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import NO_SHELL
 from devenv.sync.followups import FollowUps

@@ -21,8 +21,8 @@ from devenv.model.project import Action, Project
 from devenv.model.sync_plan import ServicePlan, Sync
 from devenv.paths import ancestors, is_below
 from devenv.sync import planner, reconcile
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.target import Target
 from devenv.sync.container.transports import TOO_LARGE
 from devenv.sync.host import manifest

@@ -13,8 +13,8 @@ import pytest
 from devenv.events import Event, Notice, Problem, Solved, Synced
 from devenv.model.sync_plan import Delete, ServicePlan, Sync
 from devenv.sync import reconcile
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.host_files import GONE
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.host.file_state import FileKind, FileState
 from devenv.sync.host.manifest import Changes
 from devenv.sync.service_state import SyncReport, SyncState

@@ -17,8 +17,8 @@ from devenv.model.containers import Container
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.state.kept import MARGIN
 from devenv.sync import adoption
-from devenv.sync.container.delivery import SyncOutcome
 from devenv.sync.container.journal import StagedPaths, SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.rules import rules
 from devenv.sync.rules.rules import BoundRule

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from devenv.docker.client import Engine
 from devenv.errors import EngineError
 from devenv.model.containers import Container
-from devenv.paths import ancestors, is_below, relative_to
+from devenv.paths import is_below, relative_to, with_parents
 from devenv.sync.container import perl_helper, shell_commands, tar
 from devenv.sync.container.shell import ROOT, Shell
 from devenv.sync.container.shell_commands import call
@@ -140,8 +140,7 @@ class Access:
         """
         seen: dict[str, bool | None] = {}
         inner = {posixpath.dirname(target) for target in targets}
-        folders = {*inner, *(above for folder in inner for above in ancestors(folder))} - {"/"}
-        for folder in sorted(folders.difference(known)):
+        for folder in sorted(with_parents(inner).difference(known, ["/"])):
             outer = None if posixpath.dirname(folder) in new else seen.get(posixpath.dirname(folder), False)
             if outer is None or outer:
                 seen[folder] = outer

@@ -3,7 +3,7 @@
 # those that failed. An operation is a line, and for p and w its content follows. A new file mostly has its owner and
 # mode from the start: a change of them costs the file system as much as the content.
 # p: create a file beside its target, then rename it. b, w, f: the same in pieces. l: create a link, then rename it.
-# m: rename. d: make a folder with its owner. r: remove a file or an empty folder. e: remove an empty folder. t: fail
+# m: rename. d: make a folder with its owner; n: to stage one that does not exist. r: remove a file or an empty folder. e: remove an empty folder. t: fail
 # unless only root can change the folder and those above it. utimensat(2) sets nanoseconds.
 # A link and a folder are created as their owner, because a name could be exchanged between creation and chown.
 BEGIN { @INC = grep(m{^/}, @INC) } use Fcntl;
@@ -39,7 +39,7 @@ sub finish {
   my @s = stat $f;
   $ok &&= @s && ($s[4] == $u && $s[5] == $g || chown($u, $g, $f)) && (($s[2] & 07777) == $mode || chmod($mode, $f))
     && ($time ? !syscall($time, fileno($f), 0, pack("q4", $s, $ns, $s, $ns), 0) : utime($s, $s, $f));
-  close($f) && $ok && rename($p, $to) || !unlink($p) && 0;
+  close($f) && $ok && ($p eq $to || rename($p, $to)) || !unlink($p) && 0;
 }
 sub gone {
   my $p = shift;
@@ -48,7 +48,7 @@ sub gone {
 }
 my $last;
 sub linked { my $p = $last; while ($p =~ s{/[^/]+\z}{}s) { return 1 if -l $p } 0 }
-my %do = (
+my %do; %do = (
   p => sub {
     my ($c, $p, $to, @a) = @_; my ($n, $f) = at($p); defined $n && open_new($f, $n, $a[0]) || return;
     finish($f, $$c eq "" || syswrite($f, $$c) == length $$c, $n, base($to), @a);
@@ -72,6 +72,9 @@ my %do = (
     return 1 if -d $n && ! -l $n || mine($u, $g, sub { mkdir $n });
     mkdir($n) && sysopen($f, $n, $dir) || return;
     $safe ? chown($u, $g, $f) || !rmdir($n) && 0 : is_empty($f) && chown($u, $g, $f);
+  },
+  n => sub {
+    my (undef, $p, $to, @a) = @_; defined at($p, 1) && !lstat(base($to)) && $! == 2 && $do{d}->(undef, $p, @a);
   },
   r => sub { $last = pack("H*", $_[1]); gone(at($_[1])) },
   e => sub { $last = pack("H*", $_[1]); my $n = at($_[1]); defined $n ? rmdir($n) || 1 : gone() },

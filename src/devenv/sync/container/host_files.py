@@ -9,6 +9,7 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import anyio
 
@@ -37,8 +38,7 @@ SMALL_FILES = 8
 LARGE_PAUSE = 0.02  # seconds without a change before a large file is read: a file that is being written is not sent
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A host path, and the container path to write to: its target, or a path that is then renamed to `target`.
 
     No link is followed between `root`, which is the source or a parent of it, and the source. `folder`: the source is

@@ -14,7 +14,7 @@ from devenv.errors import StateError
 from devenv.lazy_dataclass import dataclass
 
 # Not part of a normalised path: a torn record is recognized.
-PLACED, GONE, STAGED, MADE = b"//+", b"//-", b"//~", b"//x"
+PLACED, GONE, STAGED, MADE = "//+", "//-", "//~", "//x"
 COMPACT_FROM = 1 << 20  # bytes
 COMPACT_WHEN = 4  # ratio of records to paths
 RUN = secrets.token_hex(3)  # another devenv process may stage in the same folder
@@ -57,7 +57,7 @@ class SyncJournal:
     ) -> None:
         """Append to the file before returning. Paths that cannot be written are not recorded, so never deleted."""
         signed = ((PLACED, placed), (GONE, gone), (STAGED, staged), (MADE, executable))
-        data = b"".join(os.fsencode(path) + sign + b"\0" for sign, paths in signed for path in paths)
+        data = os.fsencode("".join([f"{path}{sign}\0" for sign, paths in signed for path in paths]))
         if not data or self.path is None:
             return
         with contextlib.suppress(OSError, StateError):
@@ -70,8 +70,8 @@ class SyncJournal:
         if self.path is not None:
             with contextlib.suppress(OSError, StateError):
                 data = private_files.read_bytes(self.path) or b""
-        records = data.split(b"\0")[:-1]
-        paths: dict[bytes, dict[bytes, None]] = {PLACED: {}, STAGED: {}, MADE: {}}
+        records = os.fsdecode(data).split("\0")[:-1]
+        paths: dict[str, dict[str, None]] = {PLACED: {}, STAGED: {}, MADE: {}}
         for record in records:
             path, sign = record[:-3], record[-3:]
             if sign in paths:
@@ -80,10 +80,10 @@ class SyncJournal:
                 for named in (paths[PLACED], paths[STAGED]):
                     named.pop(path, None)
         if len(data) > COMPACT_FROM and len(records) > COMPACT_WHEN * len(paths[PLACED]):
-            content = b"".join(path + sign + b"\0" for sign, named in paths.items() for path in named)
+            content = os.fsencode("".join(f"{path}{sign}\0" for sign, named in paths.items() for path in named))
             with contextlib.suppress(OSError, StateError):
                 private_files.replace(str(self.path), content, durable=False)
-        return JournalRecord(*(frozenset(map(os.fsdecode, named)) for named in paths.values()))
+        return JournalRecord(*map(frozenset, paths.values()))
 
     def forget(self) -> None:
         """Delete the file: the container no longer exists."""

@@ -17,7 +17,8 @@ from devenv import package_text
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, TarEntry
 
-BEGIN, RENAME, MAKE_FOLDER, REMOVE, REMOVE_EMPTY, IS_ROOT_ONLY = b"b", b"m", b"d", b"r", b"e", b"t"
+BEGIN, RENAME, MAKE_FOLDER, STAGE_FOLDER = b"b", b"m", b"d", b"n"
+REMOVE, REMOVE_EMPTY, IS_ROOT_ONLY = b"r", b"e", b"t"
 MOST_FILES = 200  # files of one batch: the next files are read while these are put
 MOST_BYTES = 1 << 20  # bytes of an operation; larger files are sent by an archive request or in pieces
 
@@ -59,8 +60,8 @@ def put(entry: TarEntry, place: str, target: str) -> list[bytes]:
     size = len(entry.content)
     if size <= MOST_BYTES:
         name = target.rpartition("/")[2]  # the helper needs no more
-        start = b"p %s %s" % (_hexadecimal(place), _hexadecimal(name))
-        return [start + b" %d %d %d %d %d" % _attributes(entry) + b" %d\n" % size + entry.content]
+        line = b"p %s %s %d %d %d %d %d %d\n"
+        return [line % (_hexadecimal(place), _hexadecimal(name), *_attributes(entry), size) + entry.content]
     pieces = (entry.content[at : at + MOST_BYTES] for at in range(0, size, MOST_BYTES))
     return [operation(BEGIN, place), *map(more, pieces), finish(entry, place, target)]
 

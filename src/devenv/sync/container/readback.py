@@ -7,7 +7,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
@@ -186,7 +186,7 @@ class _ImageModes:
         if self._given is None or sync.target in self._given or not _is_made(sync, member, opened):
             return sync
         self.made.add(sync.target)
-        return replace(sync, executable=True)
+        return sync._replace(executable=True)
 
 
 class _Reading:

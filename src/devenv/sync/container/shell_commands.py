@@ -11,15 +11,18 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from devenv import package_text
+from devenv.paths import with_parents
 from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, TarEntry
 
 T = TypeVar("T")
+EMPTY: Mapping[str, str] = MappingProxyType({})
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")  # watchers of dev servers ignore names that end in `~`
 BULK = 12
 LINK = "the path in the container is a link, and links are not followed"
@@ -185,25 +188,36 @@ def plain(reason: str, target: str) -> str:
     return STAGED.sub(lambda match: "" if match[1] else posixpath.basename(target), reason)
 
 
-def stage(targets: Iterable[str], name: Callable[[], str], *, alone: bool) -> tuple[dict[str, str], set[str]]:
+def innermost(files: Iterable[str], folders: Iterable[str]) -> set[str]:
+    """The folders that get many of the files, and none of the other files or folders below them."""
+    counts = Counter(file.rpartition("/")[0] for file in files)
+    above = with_parents(posixpath.dirname(path) for path in (*counts, *folders))
+    return {folder for folder, count in counts.items() if count >= BULK} - above - {"", *folders}
+
+
+def stage(
+    targets: Iterable[str], name: Callable[[], str], folders: Mapping[str, str] = EMPTY, *, alone: bool
+) -> tuple[dict[str, str], set[str]]:
     """The path to stage each target at, and the paths that could remain if the process ended now.
 
     `name` returns new names. Staged paths are always in the folder of the target, since a rename must stay in its
     file system: `alone` or, if they are many, in one staging folder, because one `mv` is faster than many renames.
+    `folders` are staged as a whole: folder -> staging folder.
     """
     by_folder: dict[str, list[str]] = defaultdict(list)
     for target in targets:
-        by_folder[posixpath.dirname(target)].append(target)
+        by_folder[target.rpartition("/")[0]].append(target)
     places: dict[str, str] = {}
     staged: set[str] = set()
     for folder, inside in by_folder.items():
-        base = folder.rstrip("/")
-        if alone or len(inside) < BULK:
-            single = {target: f"{base}/{name()}" for target in inside}
+        if folder in folders:
+            places.update((target, f"{folders[folder]}/{posixpath.basename(target)}") for target in inside)
+        elif alone or len(inside) < BULK:
+            single = {target: f"{folder}/{name()}" for target in inside}
             places |= single
             staged.update(single.values())
         else:
-            staging = f"{base}/{name()}"
+            staging = f"{folder}/{name()}"
             places.update((target, f"{staging}/{posixpath.basename(target)}") for target in inside)
             staged.add(staging)
     return places, staged

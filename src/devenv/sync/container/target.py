@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import anyio
@@ -15,8 +14,9 @@ from devenv.paths import ancestors
 from devenv.sync import reconcile
 from devenv.sync.container import access, readback, shell_commands
 from devenv.sync.container.access import Access
-from devenv.sync.container.delivery import Delivery, SyncOutcome
+from devenv.sync.container.delivery import Delivery
 from devenv.sync.container.journal import StagedPaths, SyncJournal
+from devenv.sync.container.outcome import SyncOutcome
 from devenv.sync.container.readback import Seen
 from devenv.sync.container.shell import Shell
 from devenv.sync.container.shell_commands import plain
@@ -105,7 +105,7 @@ class Target:
     def _real(self, steps: Sequence[Step]) -> Sequence[Step]:
         if not self._access.has_moves:
             return steps
-        return [replace(step, target=self._access.real(step.target)) for step in steps]
+        return [step._replace(target=self._access.real(step.target)) for step in steps]
 
     def _finish(self, outcome: SyncOutcome, in_the_way: Collection[str]) -> None:
         """Use the rules' names for failed paths. The folders above them are no longer known."""
@@ -147,7 +147,7 @@ class Target:
         self.staged.keep(left)
 
     def _as_made(self, syncs: Sequence[Sync]) -> Sequence[Sync]:
-        return [replace(s, executable=s.target in self.executable) for s in syncs] if self.executable else syncs
+        return [s._replace(executable=s.target in self.executable) for s in syncs] if self.executable else syncs
 
     async def compare(
         self,

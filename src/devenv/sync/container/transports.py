@@ -51,12 +51,12 @@ class HelperTransport:
 
     async def _do(self, operations: Iterable[tuple[T, bytes]]) -> dict[T, str]:
         pairs = list(operations)
-        return {pairs[index][0]: "" for index in await self._shell.do([pair[1] for pair in pairs])}
+        return {pairs[index][0]: "" for index in await self._shell.do([operation for _, operation in pairs])}
 
     async def put(self, entries: Entries) -> dict[Item, str]:
         """Write the entries next to their targets, and rename them."""
-        puts = ((item, perl_helper.put(entry, item.path, item.target)) for item, entry in entries)
-        return await self._do((item, part) for item, parts in puts for part in parts)
+        puts = [(item, part) for item, entry in entries for part in perl_helper.put(entry, item.path, item.target)]
+        return await self._do(puts)
 
     async def put_large(self, file: LargeFile) -> None:
         """Write the file next to its target, and rename it."""
@@ -74,6 +74,15 @@ class HelperTransport:
     async def make_folders(self, folders: Sequence[str]) -> dict[str, str]:
         """Create missing folders."""
         return await self._do((path, operation(perl_helper.MAKE_FOLDER, path, *self._owner)) for path in folders)
+
+    async def stage_folders(self, places: Mapping[str, str]) -> dict[str, str]:
+        """Create a staging folder at the place of each folder, the key, that does not exist."""
+        stage = perl_helper.STAGE_FOLDER
+        return await self._do((path, operation(stage, at, path, *self._owner)) for path, at in places.items())
+
+    async def rename_folders(self, places: Mapping[str, str]) -> dict[str, str]:
+        """Rename each staging folder to the key, which must not exist, or be an empty folder."""
+        return await self._do((path, operation(perl_helper.RENAME, at, path)) for path, at in places.items())
 
     async def remove(self, deletes: Sequence[Delete]) -> dict[Delete, str]:
         """Remove files and empty folders."""

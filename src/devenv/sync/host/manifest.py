@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
+from typing import TypeVar, overload
 
 from devenv.lazy_dataclass import dataclass
 from devenv.paths import below, is_within
@@ -14,6 +15,8 @@ MOST_PACKED = 512  # paths of a folder; a larger one is not packed, since a sear
 MOST_LOOSE = 200  # changed folders; with more, all are packed again
 _STATES = struct.Struct(f"{SIZE}s")
 _Content = dict[str, bytes] | tuple[str, bytes]
+_NOTHING: dict[str, bytes] = {}
+T = TypeVar("T")
 
 
 class Manifest(MutableMapping[str, FileState]):
@@ -30,14 +33,27 @@ class Manifest(MutableMapping[str, FileState]):
         self.update(states or {})
 
     def __getitem__(self, path: str) -> FileState:
+        if (state := self.get(path)) is None:
+            raise KeyError(path)
+        return state
+
+    @overload
+    def get(self, path: str, default: None = None, /) -> FileState | None: ...
+
+    @overload
+    def get(self, path: str, default: T, /) -> FileState | T: ...
+
+    def get(self, path: str, default: T | None = None, /) -> FileState | T | None:
+        """The state, or the default: of a new path, without the exception that `Mapping.get` takes its time for."""
         folder, _, name = path.rpartition("/")
-        content = self._folders[folder]
+        content = self._folders.get(folder, _NOTHING)
         if isinstance(content, dict):
-            return packed_state(content[name])
+            state = content.get(name)
+            return default if state is None else packed_state(state)
         names, states = content
         at = names.find(f"/{name}/")
         if at < 0:
-            raise KeyError(path)
+            return default
         at = names.count("/", 0, at) * SIZE
         return packed_state(states[at : at + SIZE])
 
@@ -66,12 +82,6 @@ class Manifest(MutableMapping[str, FileState]):
     def items(self) -> ItemsView[str, FileState]:
         """All paths and states; changes during the iteration may be missing in it."""
         return _Items(self)
-
-    def pairs(self) -> Iterator[tuple[str, FileState]]:
-        """What `items` iterates over."""
-        for folder, content in [*self._folders.items()]:
-            for name, state in [*_unpacked(content).items()]:
-                yield f"{folder}/{name}", packed_state(state)
 
     def below(self, is_inside: Callable[[str], bool]) -> list[str]:
         """The paths for which `is_inside`, a test of `paths.below`, is true."""
@@ -146,7 +156,9 @@ class _Items(ItemsView[str, FileState]):
     _mapping: Manifest
 
     def __iter__(self) -> Iterator[tuple[str, FileState]]:
-        return self._mapping.pairs()
+        for folder, content in [*self._mapping._folders.items()]:  # noqa: SLF001 - of this module
+            for name, state in [*_unpacked(content).items()]:
+                yield f"{folder}/{name}", packed_state(state)
 
 
 def _names(content: _Content) -> list[str]:

@@ -193,7 +193,7 @@ class TreeWatcher:
                 await anyio.sleep(min(FAST[0], max(0.0, end - time.monotonic())))
             missing = [root for root in self._roots if root not in self._known]
             states: Iterator[tuple[str, FileState | None]] = chain(
-                dict.fromkeys(missing).items(), self._known.pairs()
+                dict.fromkeys(missing).items(), self._known.items()
             )
             while todo := [*islice(states, AT_ONCE)]:
                 while todo:

@@ -13,7 +13,7 @@ from devenv.model.containers import Container
 from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import host_files, perl_helper
 from devenv.sync.container.access import Access
-from devenv.sync.container.delivery import Delivery, SyncOutcome
+from devenv.sync.container.delivery import Delivery
 from devenv.sync.container.journal import StagedPaths, SyncJournal
 from devenv.sync.container.shell import Shell
 from support.local_container import MARK, LocalContainer, shell_without_perl
@@ -129,25 +129,3 @@ async def test_nothing_staged_is_left(box: Box) -> None:
     assert delivery.outcome.failed.keys() == {str(box.app / "roots/folder")}
     assert [os.path.dirname(path) for path in box.staged.paths] == [str(box.app / "roots")]
     assert sorted(os.listdir(box.app / "roots")) == ["a", "folder"]
-
-
-def test_a_second_attempt_in_the_same_container_adds_up() -> None:
-    """Files that failed first and arrived then are counted with the others."""
-    outcome = SyncOutcome(files=2, deleted=1, bytes=10, failed={"/a": "first"})
-    outcome.add(SyncOutcome(files=1, deleted=2, bytes=5, atomic=False, failed={"/b": "then"}))
-    assert outcome == SyncOutcome(files=3, deleted=3, bytes=15, atomic=False, failed={"/a": "first", "/b": "then"})
-
-
-def test_replicas_count_once() -> None:
-    """A file that arrived in two replicas counts once; a file that failed in one of them has failed."""
-    outcome = SyncOutcome(files=2, deleted=1, bytes=10)
-    outcome.add(SyncOutcome(files=1, deleted=3, bytes=5, failed={"/b": "full"}), max)
-    assert outcome == SyncOutcome(files=2, deleted=3, bytes=10, failed={"/b": "full"})
-
-
-def test_one_replica_without_a_shell_is_enough_for_half_files() -> None:
-    """A reader in that replica may have seen a partial file."""
-    outcome = SyncOutcome()
-    outcome.add(SyncOutcome(atomic=False), max)
-    outcome.add(SyncOutcome(), max)
-    assert outcome.atomic is False

@@ -218,6 +218,20 @@ def test_few_files_are_staged_one_by_one_and_many_in_a_folder() -> None:
     assert staged == {"/a/.1~", "/.2~", "/c/.3~"}
 
 
+def test_folders_that_may_be_staged() -> None:
+    """Innermost folders with many files: another folder below, or few files, and their files are put one by one."""
+    files = [
+        *many("/a/new"),
+        *many("/outer"),
+        *many("/outer/inner"),
+        *many("/few", 11),
+        *many(""),
+        *many("/e"),
+        *many("/f"),
+    ]
+    assert shell_commands.innermost(files, ["/e/empty", "/f"]) == {"/a/new", "/outer/inner"}
+
+
 def test_each_file_is_staged_by_itself_if_a_rename_is_cheap() -> None:
     """However many files a folder has."""
     places, staged = shell_commands.stage(many("/c"), names(), alone=True)

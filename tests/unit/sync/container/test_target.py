@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from devenv.model.sync_plan import Delete, Sync
 from devenv.sync.container import delivery, host_files, shell_commands, tar, transports
 from devenv.sync.container.access import Access
 from devenv.sync.container.journal import JournalRecord, SyncJournal
+from devenv.sync.container.shell import BrokenShellError
 from devenv.sync.container.target import Target
-from devenv.sync.container.transports import NO_SHELL
+from devenv.sync.container.transports import NO_SHELL, HelperTransport
 from devenv.sync.rules import rules
 from support.engine import Container as MemoryContainer
 from support.engine import MemoryEngine, MemoryHost, Node
@@ -132,6 +133,89 @@ async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
     assert all((box.app / f"sub/f{n:02}").read_bytes() == b"%d" % n for n in range(len(syncs)) if n != 5)
 
 
+def many(box: Box, folder: str) -> list[Sync]:
+    """So many files of the folder that it is staged as a whole if the container lacks it."""
+    return [box.write(f"{folder}/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
+
+
+async def test_a_new_folder_of_many_files(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The helper creates it under another name and renames it once; links and large files in it are put as usual."""
+    renamed: list[list[str]] = []
+    rename = HelperTransport.rename_folders
+
+    async def counted(self: HelperTransport, places: Mapping[str, str]) -> dict[str, str]:
+        renamed.append([os.path.relpath(folder, box.app) for folder in places])
+        assert not any(os.path.exists(folder) for folder in places)
+        return await rename(self, places)
+
+    monkeypatch.setattr(HelperTransport, "rename_folders", counted)
+    syncs = [*many(box, "new"), *many(box, "new/inner"), box.write("new/inner/big", b"x" * (2 << 20), 0o755)]
+    (box.source / "new/inner/link").symlink_to("nowhere")
+    syncs.append(Sync(str(box.source / "new/inner/link"), str(box.app / "new/inner/link"), root=str(box.source)))
+    outcome = await target.deliver((), syncs)
+    assert (outcome.failed, outcome.files) == ({}, len(syncs))
+    assert box.there() == sorted(["new", "new/inner", *(os.path.relpath(s.target, box.app) for s in syncs)])
+    assert all((box.app / f"new/inner/f{n:02}").read_bytes() == b"%d" % n for n in range(shell_commands.BULK + 3))
+    assert os.readlink(box.app / "new/inner/link") == "nowhere"
+    assert stat.S_IMODE((box.app / "new/inner/big").stat().st_mode) == 0o755
+    assert renamed == ([["new/inner"]] if box.transport == "helper" else [])
+    assert target.staged.paths == set()
+    await target.deliver((), [*many(box, "new"), *many(box, "new/inner")])
+    assert len(renamed) <= 1  # it exists
+
+
+@pytest.mark.parametrize("box", ["helper"], indirect=True)
+async def test_a_folder_that_appears_while_it_is_staged(
+    box: Box, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the container put into a folder of that name stays; the files are put into that folder."""
+    rename = HelperTransport.rename_folders
+
+    async def late(self: HelperTransport, places: Mapping[str, str]) -> dict[str, str]:
+        (box.app / "new").mkdir(exist_ok=True)
+        (box.app / "new/own").write_text("own")
+        return await rename(self, places)
+
+    monkeypatch.setattr(HelperTransport, "rename_folders", late)
+    syncs = many(box, "new")
+    outcome = await target.deliver((), syncs)
+    assert (outcome.failed, outcome.files) == ({}, len(syncs))
+    assert box.there() == sorted(["new", "new/own", *(os.path.relpath(s.target, box.app) for s in syncs)])
+    assert (box.app / "new/own").read_text() == "own"
+    assert target.staged.paths == set()
+
+
+async def test_a_source_that_is_lost_fails_alone_in_a_new_folder(box: Box, target: Target) -> None:
+    """The folder gets its other files."""
+    syncs = many(box, "new")
+    os.remove(syncs[3].source)
+    outcome = await target.deliver((), syncs)
+    assert ([*outcome.failed], outcome.files) == ([syncs[3].target], len(syncs) - 1)
+    assert len(box.there()) == len(syncs)
+
+
+@pytest.mark.parametrize("box", ["helper"], indirect=True)
+async def test_a_staged_folder_whose_shell_ends(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next delivery, of another process with the same journal, removes it."""
+
+    async def lost(*_: object) -> dict[str, str]:
+        raise BrokenShellError
+
+    syncs = many(box, "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(HelperTransport, "rename_folders", lost)
+        with pytest.raises(EngineError):
+            await target.deliver((), syncs)
+    (staged,) = box.there()[:1]
+    assert staged.startswith(".devenv-")
+    await target.close()
+    again = await box.reach()
+    again.staged.add(box.journal.read().staged)
+    assert (await again.deliver((), syncs)).failed == {}
+    assert box.there() == ["new", *(f"new/f{number:02}" for number in range(shell_commands.BULK + 3))]
+    await again.close()
+
+
 async def test_files_and_folders_are_deleted(box: Box, target: Target) -> None:
     """Files and empty folders go, in the same delivery also a file that makes room for a folder; the rest stays."""
     for name in ("gone", "sub/gone", "kept/own", "makes-room"):
@@ -226,7 +310,7 @@ async def test_the_journal_keeps_a_path_that_is_deleted_and_put_again(box: Box, 
         await target.deliver([box.delete("sub/x"), box.delete("sub", directory=True)], [sync])
         assert box.journal.read().placed == {sync.target, f"{folder}/"}
         assert box.there() == ["sub", "sub/x"]
-    await target.deliver([box.delete("sub/x")], [replace(sync, folder=True)])
+    await target.deliver([box.delete("sub/x")], [sync._replace(folder=True)])
     assert box.journal.read().placed == {f"{sync.target}/", f"{folder}/"}
     await target.deliver([box.delete("sub/x", directory=True)], [sync])
     assert box.journal.read().placed == {sync.target, f"{folder}/"}
@@ -544,7 +628,7 @@ async def test_new_folders_are_not_asked_about(tmp_path: Path, monkeypatch: pyte
     assert outcome.failed == {behind.target: shell_commands.LINK}
     assert asked == ["/app", "/app/a/link"]
     del asked[:]
-    await target.deliver((), [replace(box.write("d/f/x"), source=str(tmp_path / "src/missing")), box.write("d/e/y")])
+    await target.deliver((), [box.write("d/f/x")._replace(source=str(tmp_path / "src/missing")), box.write("d/e/y")])
     await target.deliver((), [box.write("d/g/x")])
     assert "/app/d/g" in asked
 
@@ -619,7 +703,7 @@ async def test_a_refused_request_fails_no_other_file(tmp_path: Path, monkeypatch
     box = Shellless(tmp_path, user="", is_running=False)
     box.files.files.put("app/f07/inside", Node("file", b"the image's"))
     syncs = [box.write(f"f{number:02}") for number in range(20)]
-    missing = replace(box.write("gone"), source=str(tmp_path / "src/missing"))
+    missing = box.write("gone")._replace(source=str(tmp_path / "src/missing"))
     requests = Requests(box, monkeypatch)
     outcome = await (await box.reach()).deliver((), [missing, *syncs])
     assert outcome.failed.keys() == {"/app/f07", "/app/gone"}
