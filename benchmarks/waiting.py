@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
-LOOKS = 50
+LOOKS = 5
 
 
 def until(seen: Callable[[], bool], cap: float, *, rest: float = 0.0002, began: float | None = None) -> float | None:
