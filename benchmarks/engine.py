@@ -105,6 +105,17 @@ def call(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     return json.loads(content) if content else None
 
 
+def pull(reference: str) -> None:
+    """Pull an image, named with its tag. Raises ConnectionError if that fails."""
+    name, _, tag = reference.rpartition(":")
+    connection = _Connection("localhost")
+    with contextlib.closing(connection):
+        connection.request("POST", f"/images/create?{urllib.parse.urlencode({'fromImage': name, 'tag': tag})}")
+        said = connection.getresponse().read().decode()
+    if '"error"' in said:
+        raise ConnectionError(said)
+
+
 class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
