@@ -40,8 +40,8 @@ def arrives(site: Stack, path: str, text: str | None) -> None:
 
 
 def keepers(run: Devenv) -> list[int]:
-    """The keeper and its guardian, of which both are ready."""
-    docker_cli.until(lambda: len(run.keepers()) == 1 and run.guardians(), timeout=30)
+    """The keeper and its guardian, of which both are ready; the guardian of `up -d` has ended."""
+    docker_cli.until(lambda: len(run.keepers()) == len(run.guardians()) == 1, timeout=30)
     return [*run.keepers(), *run.guardians()]
 
 

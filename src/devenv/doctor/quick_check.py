@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 with LazyImports():  # for an engine on another machine
     from devenv.remote import line
 
+WARN_SECONDS = 1.0  # for which a run that has failed waits for warnings, which may name the cause
+
 
 async def connected(stack: contextlib.AsyncExitStack) -> Engine:
     """Connect to the engine until the stack is closed. Raises EngineError with the doctor's finding."""
@@ -66,8 +68,8 @@ async def _explained(endpoint: Endpoint) -> AsyncIterator[None]:
 
 
 async def warn(engine: Engine, emit: Emit) -> None:
-    """Report findings about this machine that may make the run fail."""
-    with contextlib.suppress(EngineError):
+    """Report findings about this machine that may make the run fail, even if it fails in the meantime."""
+    with contextlib.suppress(EngineError), anyio.move_on_after(WARN_SECONDS, shield=True):
         info = await engine_info(engine) if engine.endpoint.has_files else None
         machine = await anyio.to_thread.run_sync(limits.machine, info.root if info and info.here else "")
         for finding in diagnose(DoctorFacts(machine=Machine(**machine))):
