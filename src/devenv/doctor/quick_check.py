@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 with LazyImports():  # for an engine on another machine
     from devenv.remote import line
 
-WARN_SECONDS = 1.0  # for which a run that has failed waits for warnings, which may name the cause
+WARN_SECONDS = 5.0  # for which the engine may be silent: a run that has failed, or was cancelled, waits so long
 
 
 async def connected(stack: contextlib.AsyncExitStack) -> Engine:
