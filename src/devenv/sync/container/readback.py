@@ -18,7 +18,7 @@ from devenv.docker.client import Engine
 from devenv.docker.transport import CallError
 from devenv.lazy_dataclass import dataclass
 from devenv.model.sync_plan import Sync
-from devenv.paths import ancestors, is_below, is_within, relative_to
+from devenv.paths import ancestors, is_below, is_within, relative_to, with_parents
 from devenv.sync.container import host_files, tar
 from devenv.sync.container.host_files import EXECUTABLE, PERMISSIONS, DirFds, Item
 from devenv.sync.container.tar import Member
@@ -216,8 +216,7 @@ class _Reading:
 
     @cached_property
     def _managed(self) -> set[str]:
-        targets = [sync.target for sync in self._syncs]
-        return {"/", *targets, *(above for target in targets for above in ancestors(target))}
+        return {"/"} | with_parents(sync.target for sync in self._syncs)
 
     def take(self, path: str, member: Member, digest: str, opened: DirFds) -> None:
         """Compare an entry of the container, with the SHA-256 of its content. Blocking: reads the host's file."""

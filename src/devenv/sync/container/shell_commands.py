@@ -13,7 +13,6 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TypeVar
 
 from devenv import package_text
@@ -22,7 +21,6 @@ from devenv.sync.container import tar
 from devenv.sync.container.tar import NANO, TarEntry
 
 T = TypeVar("T")
-EMPTY: Mapping[str, str] = MappingProxyType({})
 STAGED = re.compile(r"\.devenv-\w+-\d+~(/?)")  # watchers of dev servers ignore names that end in `~`
 BULK = 12
 LINK = "the path in the container is a link, and links are not followed"
@@ -191,12 +189,12 @@ def plain(reason: str, target: str) -> str:
 def innermost(files: Iterable[str], folders: Iterable[str]) -> set[str]:
     """The folders that get many of the files, and none of the other files or folders below them."""
     counts = Counter(file.rpartition("/")[0] for file in files)
-    above = with_parents(posixpath.dirname(path) for path in (*counts, *folders))
-    return {folder for folder, count in counts.items() if count >= BULK} - above - {"", *folders}
+    large = {folder for folder, count in counts.items() if count >= BULK} - {"", *folders}
+    return large and large - with_parents(posixpath.dirname(path) for path in (*counts, *folders))
 
 
 def stage(
-    targets: Iterable[str], name: Callable[[], str], folders: Mapping[str, str] = EMPTY, *, alone: bool
+    targets: Iterable[str], name: Callable[[], str], folders: Mapping[str, str], *, alone: bool
 ) -> tuple[dict[str, str], set[str]]:
     """The path to stage each target at, and the paths that could remain if the process ended now.
 

@@ -51,7 +51,7 @@ class HelperTransport:
 
     async def _do(self, operations: Iterable[tuple[T, bytes]]) -> dict[T, str]:
         pairs = list(operations)
-        return {pairs[index][0]: "" for index in await self._shell.do([operation for _, operation in pairs])}
+        return {pairs[index][0]: "" for index in await self._shell.do([pair[1] for pair in pairs])}
 
     async def put(self, entries: Entries) -> dict[Item, str]:
         """Write the entries next to their targets, and rename them."""

@@ -44,7 +44,7 @@ class Manifest(MutableMapping[str, FileState]):
     def get(self, path: str, default: T, /) -> FileState | T: ...
 
     def get(self, path: str, default: T | None = None, /) -> FileState | T | None:
-        """The state, or the default: of a new path, without the exception that `Mapping.get` takes its time for."""
+        """The state, or the default. `Mapping.get` would raise and catch an error for each new path."""
         folder, _, name = path.rpartition("/")
         content = self._folders.get(folder, _NOTHING)
         if isinstance(content, dict):

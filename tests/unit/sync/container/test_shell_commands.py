@@ -211,10 +211,11 @@ def many(folder: str, count: int = shell_commands.BULK) -> list[str]:
 
 def test_few_files_are_staged_one_by_one_and_many_in_a_folder() -> None:
     """Always in the folder of the target: a rename must not leave the file system."""
-    places, staged = shell_commands.stage(["/a/x", "/b", *many("/c")], names(), alone=False)
+    places, staged = shell_commands.stage(["/a/x", "/b", "/d/y", *many("/c")], names(), {"/d": "/.s~"}, alone=False)
     assert places["/a/x"] == "/a/.1~"
     assert places["/b"] == "/.2~"
     assert places["/c/f00"] == "/c/.3~/f00"
+    assert places["/d/y"] == "/.s~/y"
     assert staged == {"/a/.1~", "/.2~", "/c/.3~"}
 
 
@@ -234,7 +235,7 @@ def test_folders_that_may_be_staged() -> None:
 
 def test_each_file_is_staged_by_itself_if_a_rename_is_cheap() -> None:
     """However many files a folder has."""
-    places, staged = shell_commands.stage(many("/c"), names(), alone=True)
+    places, staged = shell_commands.stage(many("/c"), names(), {}, alone=True)
     assert places == {target: f"/c/.{number}~" for number, target in enumerate(many("/c"), 1)}
     assert staged == {*places.values()}
 

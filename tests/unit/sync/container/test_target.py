@@ -122,20 +122,20 @@ async def test_files_links_and_folders_are_put_and_replaced(box: Box, target: Ta
     assert target.staged.paths == set()
 
 
+def many(box: Box, folder: str) -> list[Sync]:
+    """So many files of the folder that it is staged as a whole if the container lacks it."""
+    return [box.write(f"{folder}/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
+
+
 async def test_many_files_of_one_folder(box: Box, target: Target) -> None:
     """They are renamed by one command; a file whose place has become a folder fails alone, with the reason."""
-    syncs = [box.write(f"sub/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
+    syncs = many(box, "sub")
     (box.app / "sub/f05").mkdir(parents=True)
     outcome = await target.deliver((), syncs)
     assert outcome.failed == {str(box.app / "sub/f05"): IN_FOLDER}
     assert outcome.files == len(syncs) - 1
     assert {path.name for path in (box.app / "sub").iterdir()} == {os.path.basename(s.target) for s in syncs}
     assert all((box.app / f"sub/f{n:02}").read_bytes() == b"%d" % n for n in range(len(syncs)) if n != 5)
-
-
-def many(box: Box, folder: str) -> list[Sync]:
-    """So many files of the folder that it is staged as a whole if the container lacks it."""
-    return [box.write(f"{folder}/f{number:02}", b"%d" % number) for number in range(shell_commands.BULK + 3)]
 
 
 async def test_a_new_folder_of_many_files(box: Box, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
