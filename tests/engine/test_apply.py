@@ -291,6 +291,17 @@ async def test_pending_commands_of_an_earlier_shell_are_not_run(
         await target_.close()
 
 
+async def test_a_whole_message_waits_for_the_helper(api: Engine, boxes: list[str], tmp_path: Path) -> None:
+    """A pipe of the usual size holds a sixth of it: the helper would wait for the rest again and again."""
+    box = start(boxes)
+    target = await reach(api, box)
+    await target.deliver((), [Sync(source(tmp_path, "f"), "/srv/f")])
+    sizes = """for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>&1)" != perl ] || perl -e '
+        open(F, "<", "$ARGV[0]/fd/0"); print fcntl(F, 1032, 0), "\n"' $p; done"""
+    assert str(1 << 20) in sh(box, sizes).split()
+    await target.close()
+
+
 LARGE_WAYS = [("debian", "0"), ("debian", "1000:1000"), ("busybox", "0"), ("busybox", "1000:1000"), ("scratch", "0")]
 
 

@@ -3,14 +3,15 @@
 # those that failed. An operation is a line, and for p and w its content follows. A new file mostly has its owner and
 # mode from the start: a change of them costs the file system as much as the content.
 # p: create a file beside its target, then rename it. b, w, f: the same in pieces. l: create a link, then rename it.
-# m: rename. d: make a folder with its owner; n: to stage one that does not exist. r: remove a file or an empty folder. e: remove an empty folder. t: fail
-# unless only root can change the folder and those above it. utimensat(2) sets nanoseconds.
+# m: rename. d: make a folder with its owner; n: to stage one that does not exist. r: remove a file or an empty folder.
+# e: remove an empty folder. t: fail unless only root can change the folder and those above it. utimensat(2) sets
+# nanoseconds. F_SETPIPE_SZ, 1031: the next message arrives while this one is carried out.
 # A link and a folder are created as their owner, because a name could be exchanged between creation and chown.
 BEGIN { @INC = grep(m{^/}, @INC) } use Fcntl;
 $| = 1; my ($m, $time, $sh, $mark) = @ARGV; my ($here, $safe, $big);
 $SIG{CHLD} = sub { exit 1 };
 open(S, "|-", $sh, "-s", $mark) || exit 1; select((select(S), $| = 1)[0]);
-binmode STDIN; binmode STDOUT; binmode S;
+binmode STDIN; binmode STDOUT; binmode S; fcntl(STDIN, 1031, 1 << 20);
 $time = 0 if length(pack "p", undef) != 8;
 my $dir = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 sub to {
