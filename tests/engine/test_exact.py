@@ -296,7 +296,7 @@ def test_files_made_by_the_container_are_never_removed(
         rig.settle()
         (box,) = rig.boxes.ids
         paths = {os.fsdecode(path) for path in in_container(box)[0]}
-    assert len(planted) >= 10
+    assert len(planted) >= 6  # up to two in each of six rounds
     assert set(planted) <= paths
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
 
@@ -68,9 +69,13 @@ class FakeTarget:
         self.compared.append(tuple(sync.target for sync in syncs))
         return Seen(tuple(syncs), frozenset(self.present & set(placed)))
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
+    async def deliver(
+        self, deletes: Sequence[Delete], syncs: Sequence[Sync], meanwhile: Callable[[], object] = lambda: None
+    ) -> SyncOutcome:
         """Note the operations; paths in `failed` fail. Raises EngineError if `is_lost`."""
         self.during()
+        await anyio.lowlevel.checkpoint()
+        meanwhile()
         if self.is_lost:
             raise EngineError("gone away")
         self.deleted += [d.target for d in deletes]

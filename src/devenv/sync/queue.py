@@ -13,6 +13,7 @@ SMALLEST, LARGEST = 40, 2000
 SLICE_SECONDS = 0.12  # a file saved during a flood waits for at most two slices
 FEW = 11  # waiting paths of a folder that count as an edit, not as a flood
 EXPRESS = 64
+WHOLE = 200  # waiting paths of a folder that are taken together
 FIRST_PAUSE = 0.25  # seconds until the next try; doubled after each failure
 LAST_PAUSE = 4.0
 
@@ -30,6 +31,11 @@ class SyncQueue:
         """Adapt the size of the next slices to the duration of this one."""
         if paths >= SMALLEST:
             self._slice = max(SMALLEST, min(LARGEST, int(paths * SLICE_SECONDS / seconds)))
+
+    @property
+    def has_many(self) -> bool:
+        """Whether it is worth while to plan the next slice ahead."""
+        return len(self) > SMALLEST
 
     def __len__(self) -> int:
         return len(self._gone) + self._count
@@ -55,19 +61,22 @@ class SyncQueue:
         """Take the next slice, or all paths if they are few.
 
         A slice has all deleted paths, since a folder is only removed when it is empty; and with each path its waiting
-        parent folders, since they may have been files.
+        parent folders, since they may have been files. A folder waits for its content: new files in a new folder are
+        the fastest to put.
         """
         if len(self) <= self._slice:
             return self.take_all()
         taken = set(self._gone)
         self._gone.clear()
         tried: set[str] = set()
-        small = [paths for paths in reversed(self._folders.values()) if len(paths) <= FEW]
-        for path in [path for paths in small for path in paths][:EXPRESS]:
+        small = [folder for folder, paths in reversed(self._folders.items()) if len(paths) <= FEW]
+        for path in [path for folder in small for path in self._innermost(folder)][:EXPRESS]:
             self._move(path, taken, tried)
-        while self._folders and len(taken) < self._slice:
-            oldest = next(iter(self._folders.values()))
-            for path in [*oldest][: self._slice - len(taken)]:
+        for folder in [*self._folders]:
+            if (left := self._slice - len(taken)) <= 0:
+                break
+            inside = self._innermost(folder)
+            for path in inside if len(inside) <= WHOLE else inside[:left]:
                 self._move(path, taken, tried)
         return taken
 
@@ -78,6 +87,9 @@ class SyncQueue:
         self._folders.clear()
         self._count = 0
         return taken
+
+    def _innermost(self, folder: str) -> list[str]:
+        return [path for path in self._folders.get(folder, ()) if path not in self._folders]
 
     def _move(self, path: str, taken: set[str], tried: set[str]) -> None:
         """Take the path, and its waiting parent folders."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import field
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +34,9 @@ LOST_FOR = 5.0  # seconds for which a container cannot be reached until that is 
 PATIENCE = 10  # a large file waits this many times the duration of its last try, to limit the load
 
 
+Slice = tuple[set[str], Changes, ServicePlan | None]  # host paths, how they differ, and the plan for that if any
+
+
 @dataclass
 class ServiceSync:
     """Keeps the containers of one service equal to the host, from `serve` until cancelled."""
@@ -43,6 +47,7 @@ class ServiceSync:
     is_open: bool = False
     is_advancing: bool = False
     lost: dict[str, float] = field(default_factory=dict)  # id of a container -> since when it cannot be reached
+    ahead: Slice | None = None  # is carried out next
     state: SyncState = field(init=False)
     followups: FollowUps = field(init=False)
     adoption: Adoption = field(init=False)
@@ -75,7 +80,7 @@ class ServiceSync:
             await state.until_woken(min(state.retries.due, followups.due()))
             for path in state.retries.take(anyio.current_time()):
                 state.wait(path)
-            while self.is_open and state.waiting:
+            while self.is_open and (state.waiting or self.ahead is not None):
                 began, self.is_advancing = anyio.current_time(), True
                 if failed := await self.advance():  # files saved in the meantime do not wait with these
                     took, now = anyio.current_time() - began, self.context.now
@@ -102,10 +107,12 @@ class ServiceSync:
         """Make one plan and carry it out. Return the host paths to try again."""
         state = self.state
         async with state.turn:
-            paths = state.waiting.take()
-            changes, step = state.plan(paths, self.rules)
+            paths, changes, step = self._next()
             if step is None or step.rebuild is None:
-                return await self._carry_out(step, changes)
+                failed = await self._carry_out(step, changes, partial(self._plan_ahead, paths))
+                if self.ahead is not None and state.turn.statistics().tasks_waiting:
+                    self._wait_again(self.ahead[0])  # another holder of the turn may change what the plan depends on
+                return failed
         await self.followups.until_quiet(paths)
         changes, step = state.plan(paths, self.rules)
         if step is not None and step.rebuild and await self.followups.rebuild(step.rebuild.cause):
@@ -116,7 +123,34 @@ class ServiceSync:
             changes, step = state.plan(paths, [r for r in self.rules if r.rule.action is not Action.REBUILD])
             return await self._carry_out(step, changes)
 
-    async def _carry_out(self, step: ServicePlan | None, changes: Changes) -> set[str]:
+    def _next(self) -> Slice:
+        if self.ahead is None:
+            paths = self.state.waiting.take()
+            return (paths, *self.state.plan(paths, self.rules))
+        ahead, self.ahead = self.ahead, None
+        return ahead
+
+    def _plan_ahead(self, current: Collection[str]) -> None:
+        """Plan the next slice of a flood while the container writes the last files of the current one.
+
+        The plan compares its paths with what was delivered before the current slice, so no path may be in both.
+        """
+        if self.ahead is not None or not self.state.waiting.has_many:
+            return
+        paths = self.state.waiting.take()
+        if paths.isdisjoint(current):
+            self.ahead = (paths, *self.state.plan(paths, self.rules))
+        else:
+            self._wait_again(paths)
+
+    def _wait_again(self, paths: Collection[str]) -> None:
+        self.ahead = None
+        for path in paths:
+            self.state.wait(path)
+
+    async def _carry_out(
+        self, step: ServicePlan | None, changes: Changes, meanwhile: Callable[[], object] = lambda: None
+    ) -> set[str]:
         state, followups = self.state, self.followups
         if step is None:
             state.record(changes)
@@ -124,7 +158,7 @@ class ServiceSync:
         began, clock = time.time(), anyio.current_time()
         count = len(changes.present) + len(changes.gone)
         followups.quiet.extend(count, clock)
-        outcome, is_lost = await self._deliver(step)
+        outcome, is_lost = await self._deliver(step, meanwhile)
         state.waiting.took(count, anyio.current_time() - clock)
         if self.context.project.settings.deletes_recreate:
             followups.recreation = _left_to_recreation(outcome, step) or followups.recreation
@@ -144,13 +178,13 @@ class ServiceSync:
             followups.owe(step)
         return failed
 
-    async def _deliver(self, step: ServicePlan) -> tuple[SyncOutcome, bool]:
+    async def _deliver(self, step: ServicePlan, meanwhile: Callable[[], object]) -> tuple[SyncOutcome, bool]:
         merged = SyncOutcome()
         lost: dict[str, str] = {}  # container -> message to report, or ""
 
         async def deliver(target: Target) -> None:
             try:
-                merged.add(await target.deliver(step.deletes, step.syncs), max)
+                merged.add(await target.deliver(step.deletes, step.syncs, meanwhile), max)
             except EngineError as error:
                 lost[target.container.id] = error.message if await self._is_lost_for_long(target) else ""
 

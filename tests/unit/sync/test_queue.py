@@ -35,6 +35,32 @@ def test_an_edit_in_a_folder_of_its_own_overtakes_the_flood() -> None:
     assert len(taken) <= SLICE + EXPRESS
 
 
+def test_a_new_folder_is_taken_with_the_files_that_wait_in_it() -> None:
+    """In one slice as long as they are not very many: to put files into a new folder takes the least time."""
+    waiting = SyncQueue()
+    folders = [f"/p/d{i}" for i in range(30)]
+    for folder in folders:
+        waiting.add(folder, gone=False)
+        for i in range(100):
+            waiting.add(f"{folder}/f{i}", gone=False)
+    taken = waiting.take()
+    whole = [folder for folder in folders if folder in taken]
+    assert taken == {*whole, *(f"{folder}/f{i}" for folder in whole for i in range(100))}
+    assert SLICE <= len(taken) < SLICE + 200
+
+
+def test_a_large_folder_is_taken_in_slices() -> None:
+    """The folder itself goes with its first files."""
+    waiting = SyncQueue()
+    waiting.add("/p/large", gone=False)
+    for i in range(2 * SLICE):
+        waiting.add(f"/p/large/f{i}", gone=False)
+    sizes = []
+    while waiting:
+        sizes.append(len(waiting.take()))
+    assert sizes == [SLICE + 1, SLICE]
+
+
 def test_deleted_paths_are_taken_first() -> None:
     """A folder can be removed only when it is empty."""
     waiting = SyncQueue()

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.errors import EngineError
 from devenv.events import Restarted, Solved, Synced
 from devenv.model.project import Action, Settings
+from devenv.sync import queue
 from devenv.sync import service as services
 from devenv.sync.container import host_files
+from devenv.sync.container.host_files import GONE
 from devenv.sync.container.transports import NO_SHELL
 from support.one_service import FakeTarget, OneService, until
 
@@ -152,6 +156,77 @@ async def test_a_folder_that_was_never_seen_goes_with_its_file(service: OneServi
     await service.sync.advance()
     await service.sync.advance()
     assert "/src/a/b" in fake.deleted
+
+
+async def flood(service: OneService, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write a file for each letter in `src/new`, which are synced in slices of six. Return the files' paths."""
+    monkeypatch.setattr(queue, "SLICE", 6)
+    monkeypatch.setattr(queue, "WHOLE", 6)
+    monkeypatch.setattr(queue, "SMALLEST", 6)
+    service.state.waiting = queue.SyncQueue()
+    return [service.write(f"new/{name}") for name in ascii_lowercase]
+
+
+async def rest(service: OneService) -> None:
+    """Carry out what waits."""
+    while service.pending or service.sync.ahead:
+        await service.sync.advance()
+
+
+async def test_the_next_slice_of_a_flood_is_planned_while_the_last_one_is_written(
+    service: OneService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is put once."""
+    fake = FakeTarget("one")
+    await service.adopt(fake)
+    await flood(service, monkeypatch)
+    await service.step()
+    assert service.sync.ahead
+    await rest(service)
+    assert fake.put == [f"/src/new/{name}" for name in ascii_lowercase]
+
+
+async def test_a_file_of_a_flood_that_is_deleted_while_it_is_written_is_deleted_in_the_container(
+    service: OneService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compared with what was delivered before, it would not have changed."""
+    fake = FakeTarget("one")
+    await service.adopt(fake)
+    first, *_ = await flood(service, monkeypatch)
+
+    def during() -> None:
+        fake.during = lambda: None
+        os.unlink(first)
+        service.look()
+
+    fake.during = during
+    await service.step()
+    await rest(service)
+    assert fake.deleted == ["/src/new/a"]
+
+
+async def test_a_container_that_comes_in_place_of_another_during_a_flood_loses_files_that_the_host_loses(
+    service: OneService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It got all files in its adoption, those of the slice that was planned ahead as well."""
+    fake, other = FakeTarget("one"), FakeTarget("two")
+    await service.adopt(fake)
+    paths = await flood(service, monkeypatch)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(service.step)
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(service.adopt, other)
+    await service.sync.adoption.drop("one")
+    targets = [f"/src/new/{name}" for name in ascii_lowercase]
+    assert sorted(other.put) == targets
+    for path in paths:
+        os.unlink(path)
+    other.failed = dict.fromkeys(targets, GONE)
+    await service.step()
+    other.failed = {}
+    await service.step()
+    await rest(service)
+    assert {*targets} <= {*other.deleted}
 
 
 async def test_what_cannot_be_synced_is_one_problem_from_the_beginning(service: OneService) -> None:

@@ -44,7 +44,7 @@ class FakeTarget:
         """Return no difference, so that files are put only because they changed."""
         return Seen((), frozenset())
 
-    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any]) -> SyncOutcome:
+    async def deliver(self, deletes: Sequence[Any], syncs: Sequence[Any], _meanwhile: Any) -> SyncOutcome:
         """Done."""
         self.deleted += [delete.target for delete in deletes]
         self.put += [sync.target for sync in syncs]

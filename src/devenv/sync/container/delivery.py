@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import anyio
 
@@ -72,8 +72,8 @@ class Delivery:
             failed = await transport.remove([*failed])
         self.outcome.failed.update((delete.target, reason) for delete, reason in failed.items())
 
-    async def put(self, syncs: Sequence[Sync]) -> None:
-        """Put files, links and empty folders at their targets."""
+    async def put(self, syncs: Sequence[Sync], meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Put files, links and empty folders at their targets. Call `meanwhile` while the last of many is written."""
         if self._shell is None:
             await self._put_in_place(syncs)
             return
@@ -84,7 +84,7 @@ class Delivery:
         places, staged = shell_commands.stage(files, staged_name, folders, alone=self._helper is not None)
         self._staged.add(staged)
         unmade = await self._make_folders(with_parents(map(posixpath.dirname, files)) - folders.keys())
-        await self._put_all([_item(files[target], place) for target, place in places.items()])
+        await self._put_all([_item(files[target], place) for target, place in places.items()], meanwhile)
         taken = await self._rename_folders(folders)
         self.outcome.explain(unmade | await self._put_folders(created_folders))
         failed_at = [place for target, place in places.items() if target in self.outcome.failed]
@@ -166,7 +166,7 @@ class Delivery:
             left += streamed.left
         return left
 
-    async def _put_all(self, items: Sequence[Item]) -> None:
+    async def _put_all(self, items: Sequence[Item], meanwhile: Callable[[], object] = lambda: None) -> None:
         if self._shell is None and not host_files.is_small(items):
             items = await self._put_streamed(items)
         most = host_files.CHUNK_FILES if self._helper is None else perl_helper.MOST_FILES
@@ -179,22 +179,22 @@ class Delivery:
         reading = anyio.Lock(fast_acquire=True)
         putting = anyio.Semaphore(1 if self._helper is None else 2, fast_acquire=True)
 
-        async def work() -> None:
+        async def work() -> object:
             while True:
                 async with reading:
                     batch = await anyio.to_thread.run_sync(next, batches, None)
                 if batch is None:
-                    return
+                    return meanwhile()
                 if batch.large is not None:
                     large.append(batch)  # its pieces must not be mixed with other operations
                     continue
                 async with putting:
                     await self._put_batch(batch)
 
-        # While a batch is put, the next one is read, and sent to the helper. Commands for a shell must not be mixed.
+        # While a batch is put, the next one is sent to the helper. Commands for a shell must not be mixed.
         async with task_group() as tasks:
-            tasks.start_soon(work)
-            tasks.start_soon(work)
+            for _ in range(perl_helper.READERS):
+                tasks.start_soon(work)
         for batch in large:
             await self._put_batch(batch)
 

@@ -34,6 +34,7 @@ PIECE = 1 << 20
 LARGE_TRIES = 25
 CHUNK_BYTES = LARGE_BYTES
 CHUNK_FILES = 1000
+FIRST_FILES = 50  # they are put while the next ones are read
 SMALL_FILES = 8
 LARGE_PAUSE = 0.02  # seconds without a change before a large file is read: a file that is being written is not sent
 
@@ -267,7 +268,7 @@ def batches(items: Iterable[Item], owner: tuple[int, int], *, most: int = CHUNK_
     pending: list[tuple[Item, TarEntry]] = []
     failed: list[tuple[Item, str]] = []
     large: list[Item] = []
-    weight = 0
+    weight, limit = 0, min(most, FIRST_FILES)
     with DirFds() as opened:
         for item in items:
             try:
@@ -279,9 +280,9 @@ def batches(items: Iterable[Item], owner: tuple[int, int], *, most: int = CHUNK_
                 large.append(item)
                 continue
             size = len(entry.content)
-            if pending and (weight + size > CHUNK_BYTES or len(pending) >= most):
+            if pending and (weight + size > CHUNK_BYTES or len(pending) >= limit):
                 yield Batch(tuple(pending))
-                pending, weight = [], 0
+                pending, weight, limit = [], 0, most
             pending.append((item, entry))
             weight += size
     if pending or failed:

@@ -19,7 +19,8 @@ from devenv.sync.container.tar import NANO, TarEntry
 
 BEGIN, RENAME, MAKE_FOLDER, STAGE_FOLDER = b"b", b"m", b"d", b"n"
 REMOVE, REMOVE_EMPTY, IS_ROOT_ONLY = b"r", b"e", b"t"
-MOST_FILES = 200  # files of one batch: the next files are read while these are put
+MOST_FILES = 200  # files of one batch
+READERS = 3  # of batches: two are on their way while a third is read
 MOST_BYTES = 1 << 20  # bytes of an operation; larger files are sent by an archive request or in pieces
 
 PROGRAM = package_text("sync/container/helper.pl").encode()

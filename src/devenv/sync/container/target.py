@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import anyio
@@ -61,23 +61,28 @@ class Target:
         """Close the shell for good; the container is not touched."""
         await self._access.close()
 
-    async def deliver(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
+    async def deliver(
+        self, deletes: Sequence[Delete], syncs: Sequence[Sync], meanwhile: Callable[[], object] = lambda: None
+    ) -> SyncOutcome:
         """Carry out deletes, then syncs. A failed path is in the outcome and does not stop the others.
 
+        `meanwhile` is as for `Delivery.put`.
         Nothing is deleted in a stopped container: its next start does that, from the journal. Raises EngineError if
         the engine cannot be reached, or the container was removed.
         """
         async with self._turn:
             self._journal.note(placed=reconcile.journal_paths(syncs))
             syncs = self._as_made(syncs)
-            outcome = await self._attempt(deletes, syncs)
+            outcome = await self._attempt(deletes, syncs, meanwhile)
             if await self._access.become_root(outcome.failed.values()):
                 denied, outcome.failed = outcome.failed, {}
                 left = [d for d in deletes if d.target in denied]
                 outcome.add(await self._attempt(left, [s for s in syncs if s.target in denied]))
             return outcome
 
-    async def _attempt(self, deletes: Sequence[Delete], syncs: Sequence[Sync]) -> SyncOutcome:
+    async def _attempt(
+        self, deletes: Sequence[Delete], syncs: Sequence[Sync], meanwhile: Callable[[], object] = lambda: None
+    ) -> SyncOutcome:
         shell = await self._open()
         deletes, syncs = self._real(deletes), self._real(syncs)
         put = {s.target for s in syncs}
@@ -98,7 +103,7 @@ class Target:
             await delivery.remove(deletes)
             self._note_deleted(deletes, outcome, syncs)
         if syncs:
-            await delivery.put([s for s in syncs if s.target not in outcome.failed])
+            await delivery.put([s for s in syncs if s.target not in outcome.failed], meanwhile)
         self._finish(outcome, in_the_way)
         return outcome
 
