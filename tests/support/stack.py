@@ -117,8 +117,8 @@ class Stack:
         return docker_cli.containers(self.name, service)
 
     def container(self, service: str) -> str:
-        """The id of the service's only container."""
-        (only,) = self.containers(service)
+        """The id of the service's only container; while one is replaced, there are two for a moment."""
+        (only,) = docker_cli.until(lambda: self.containers(service), lambda found: len(found) < 2)
         return only
 
     def read(self, service: str, path: str) -> str | None:
