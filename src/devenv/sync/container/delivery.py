@@ -130,22 +130,22 @@ class Delivery:
         self.outcome.files += len(folders - failed.keys())
         return failed
 
-    async def _without_links(self, syncs: Iterable[Sync]) -> tuple[list[Sync], set[str]]:
-        """The syncs whose folders are not links, and the missing folders, which the put of the syncs creates.
+    async def _without_links(self, syncs: Sequence[Sync]) -> tuple[list[Sync], set[str]]:
+        """The syncs whose folders are not links, nor will be, and the missing folders, which the put creates.
 
         For a user other than root they are created here: the engine would create them as root.
         """
         files = {s.target: s for s in syncs}
         known, new = ((), ()) if self._container.running else (self._known_folders, self._new_folders)
         seen = await self._access.find_links(self._container.id, files, known, new)
-        links = {folder for folder, is_link in seen.items() if is_link}
-        blocked = {target for target in files if links.intersection(ancestors(target))}
-        self.outcome.failed.update(dict.fromkeys(blocked, shell_commands.LINK))
+        links = {path for path, is_link in seen.items() if is_link} | {s.target for s in syncs if not s.folder}
+        behind = {path for path in {*files, *seen} if links.intersection(ancestors(path))}
+        self.outcome.failed.update(dict.fromkeys(behind & files.keys(), shell_commands.LINK))
         self._known_folders.update(folder for folder, is_link in seen.items() if is_link is False)
-        missing = {folder for folder, is_link in seen.items() if is_link is None}
+        missing = {folder for folder, is_link in seen.items() if is_link is None} - links - behind
         await self._archive.make_folders(sorted(missing))
         self._new_folders |= missing
-        return [sync for target, sync in files.items() if target not in blocked], missing
+        return [sync for target, sync in files.items() if target not in behind], missing
 
     async def _make_folders(self, folders: Iterable[str]) -> dict[str, str]:
         wanted = sorted(set(folders) - self._known_folders)

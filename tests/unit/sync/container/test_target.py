@@ -585,6 +585,21 @@ async def test_no_link_is_followed_without_a_shell(tmp_path: Path) -> None:
     assert box.files.files.contents() == {"app/fine": b"new"}
 
 
+@pytest.mark.parametrize("user", ["7", "0"])
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_a_link_of_the_same_delivery_is_not_followed(tmp_path: Path, user: str, is_running: bool) -> None:
+    """Rules may overlap: one has a link where another has a folder."""
+    box = Shellless(tmp_path, user=user, is_running=is_running)
+    box.files.files.put("app", Node("folder", mode=0o755))
+    (tmp_path / "src/other").mkdir(parents=True)
+    os.symlink("/etc", tmp_path / "src/other/link")
+    link = Sync(str(tmp_path / "src/other/link"), "/app/link", root=str(tmp_path / "src"))
+    behind, fine = box.write("link/x"), box.write("fine")
+    outcome = await (await box.reach()).deliver((), [fine, link, behind])
+    assert (outcome.failed, outcome.files) == ({behind.target: shell_commands.LINK}, 2)
+    assert box.files.files.contents() == {"app/fine": b"new"}
+
+
 async def test_known_folders_are_not_asked_about_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are asked about once while the container does not run: nobody can exchange them."""
     box = Shellless(tmp_path, user="7", is_running=False)
