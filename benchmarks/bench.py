@@ -25,10 +25,11 @@ class Scale:
     edits: int = 15
     idle_seconds: float = 20.0
     starts: int = 2
-    rounds: int = 9
+    rounds: int = 10
     databases: int = 5
     pulls: int = 5
     typed: int = 30
+    log_lines: int = 300_000
 
 
 QUICK = Scale(
@@ -46,6 +47,7 @@ QUICK = Scale(
     databases=1,
     pulls=1,
     typed=3,
+    log_lines=30_000,
 )
 
 

@@ -28,7 +28,7 @@ class Wish:
 class Figure:
     """One line of the table; `values` by contender's key (and the floor's), `beyond` are the keys that gave up there.
 
-    `ratios` say how many times devenv's value each of them is.
+    `ratios` say how many times devenv's value each of them is, unless they do not do the same (`is_alike`).
     """
 
     row: int
@@ -38,9 +38,12 @@ class Figure:
     beyond: tuple[str, ...] = ()
     wish: Wish = field(default_factory=Wish)
     ratios: dict[str, float] = field(default_factory=dict)
+    is_alike: bool = True
 
     def ratio(self, key: str) -> float | None:
-        """How many times devenv's value another one is; None where one of them is missing or nothing."""
+        """How many times devenv's value another one is; None if one of them is missing, or they are not alike."""
+        if not self.is_alike:
+            return None
         if key in self.ratios:
             return self.ratios[key]
         ours = self.values.get("devenv")

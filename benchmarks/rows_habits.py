@@ -21,17 +21,20 @@ from benchmarks.figures import Figure, Wish, paired
 from benchmarks.rows_start import IDLE, SERVICES
 
 DEVENV = str(Path(sys.executable).with_name("devenv"))
+COMPOSE = ("docker", "compose")
+NO_SLOWER = dict.fromkeys(("compose", "newer"), 0.8)  # at most 1.25 times as long as Compose
 # What is typed, what of Compose's is beside it, and how many milliseconds it may take.
 TYPED = (
-    ("the version", ("--version",), ("docker", "compose", "version"), 40),
-    ("the help", ("--help",), ("docker", "compose", "--help"), 150),
-    (f"ps, {SERVICES} services", ("ps",), ("docker", "compose", "ps"), 300),
+    ("the version", ("--version",), (*COMPOSE, "version"), Wish(40)),
+    ("the help", ("--help",), (*COMPOSE, "--help"), Wish(150, NO_SLOWER)),
+    (f"ps, {SERVICES} services", ("ps",), (*COMPOSE, "ps"), Wish(300, NO_SLOWER)),
     (
         "completion of a service",
         ("__complete", "bash", "logs", ""),
         ("docker", "__complete", "compose", "logs", ""),
-        150,
+        Wish(150),
     ),
+    ("logs of {lines:,} lines", ("logs",), (*COMPOSE, "logs"), Wish(faster=NO_SLOWER)),
 )
 
 
@@ -41,20 +44,22 @@ def run(bench: Bench) -> None:
     with scratch() as folder:
         service = {"image": engine.image(engine.BASE), "command": IDLE}
         model = {"services": {f"s{number}": service for number in range(SERVICES)}}
+        lines = bench.scale.log_lines
+        model["services"]["s0"] = {**service, "command": [*IDLE[:2], f"seq {lines}; {IDLE[2]}"]}
         (folder / "compose.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
         env = {**os.environ, "COMPOSE_PROJECT_NAME": project, "XDG_STATE_HOME": str(folder / "state")}
         try:
             engine.docker("compose", "up", "-d", env=env, cwd=folder)
-            for what, ours, theirs, most in TYPED:
+            for what, ours, theirs, wish in TYPED:
                 rounds: dict[str, list[float]] = defaultdict(list)
-                for number in range(1 + bench.scale.typed):
+                for number in range(1 + (bench.scale.rounds if ours == ("logs",) else bench.scale.typed)):
                     for contender in bench.order.sample(bench.contenders, len(bench.contenders)):
                         argv = (DEVENV, *ours) if contender.is_devenv else theirs
                         taken = _taken(argv, folder, env, contender)
                         rounds[contender.key] += [taken] if number else []
                 p50 = {key: statistics.median(values) for key, values in rounds.items()}
                 ratios = {key: paired(values, rounds["devenv"]) for key, values in rounds.items() if key != "devenv"}
-                bench.add(Figure(14, what, "ms", p50, wish=Wish(most), ratios=ratios))
+                bench.add(Figure(14, what.format(lines=lines), "ms", p50, wish=wish, ratios=ratios))
         finally:
             engine.docker("compose", "down", "-t", "1", env=env, cwd=folder)
 
