@@ -63,7 +63,7 @@ def _add_stack(bench: Bench) -> None:
                     downs[runner.contender.key].append(down)
                     words += [runner.first_word * 1000] if runner.contender.is_devenv else []
     what = f"{SERVICES} services"
-    bench.add(Figure(10, f"up, {what} without health checks", "s", _medians(ups), is_alike=False))
+    bench.add(Figure(10, f"up, {what}, five without a health check", "s", _medians(ups), is_alike=False))
     downs[FLOOR] = later[FLOOR]
     _add(bench, Figure(11, f"down, {what}, no volumes", "s", _medians(downs), wish=Wish(times=1.1)), downs)
     later = {**downs, **later}
