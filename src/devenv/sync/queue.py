@@ -10,10 +10,10 @@ from devenv.lazy_dataclass import dataclass
 
 SLICE = 400  # paths at once, until their duration is known
 SMALLEST, LARGEST = 40, 2000
-SLICE_SECONDS = 0.12  # a file saved during a flood waits for at most two slices
+SLICE_SECONDS = 0.12  # a file saved during a flood waits for little more than two slices
 FEW = 11  # waiting paths of a folder that count as an edit, not as a flood
 EXPRESS = 64
-WHOLE = 200  # waiting paths of a folder that are taken together
+WHOLE = 200  # waiting paths of a folder that are taken together, if a slice has so many
 FIRST_PAUSE = 0.25  # seconds until the next try; doubled after each failure
 LAST_PAUSE = 4.0
 
@@ -76,7 +76,7 @@ class SyncQueue:
             if (left := self._slice - len(taken)) <= 0:
                 break
             inside = self._innermost(folder)
-            for path in inside if len(inside) <= WHOLE else inside[:left]:
+            for path in inside if len(inside) <= min(WHOLE, self._slice) else inside[:left]:
                 self._move(path, taken, tried)
         return taken
 

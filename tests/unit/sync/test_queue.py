@@ -61,6 +61,14 @@ def test_a_large_folder_is_taken_in_slices() -> None:
     assert sizes == [SLICE + 1, SLICE]
 
 
+def test_slices_of_a_slow_container_are_small_though_folders_are_cut() -> None:
+    """A save in between would wait for a whole folder."""
+    waiting = SyncQueue()
+    flood(waiting, 20 * SLICE, 100)
+    waiting.took(40, 2.0)
+    assert len(waiting.take()) == 40
+
+
 def test_deleted_paths_are_taken_first() -> None:
     """A folder can be removed only when it is empty."""
     waiting = SyncQueue()
