@@ -111,7 +111,9 @@ class ServiceSync:
             if step is None or step.rebuild is None:
                 failed = await self._carry_out(step, changes, partial(self._plan_ahead, paths))
                 if self.ahead is not None and state.turn.statistics().tasks_waiting:
-                    self._wait_again(self.ahead[0])  # another holder of the turn may change what the plan depends on
+                    again, self.ahead = self.ahead[0], None  # who takes the turn may change what the plan depends on
+                    for path in again:
+                        state.wait(path)
                 return failed
         await self.followups.until_quiet(paths)
         changes, step = state.plan(paths, self.rules)
@@ -135,18 +137,9 @@ class ServiceSync:
 
         The plan compares its paths with what was delivered before the current slice, so no path may be in both.
         """
-        if self.ahead is not None or not self.state.waiting.has_many:
-            return
-        paths = self.state.waiting.take()
-        if paths.isdisjoint(current):
-            self.ahead = (paths, *self.state.plan(paths, self.rules))
-        else:
-            self._wait_again(paths)
-
-    def _wait_again(self, paths: Collection[str]) -> None:
-        self.ahead = None
-        for path in paths:
-            self.state.wait(path)
+        waiting = self.state.waiting
+        if self.ahead is None and waiting.has_many and not any(path in waiting for path in current):
+            self.ahead = self._next()
 
     async def _carry_out(
         self, step: ServicePlan | None, changes: Changes, meanwhile: Callable[[], object] = lambda: None
