@@ -74,6 +74,15 @@ async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[B
     await made.access.close()
 
 
+async def test_the_call_between_reading_and_the_end_is_made_for_many_files(box: Box) -> None:
+    """Not for a single save, which has no such time."""
+    calls: list[int] = []
+    await (await box.delivery()).put([box.write("one")], lambda: calls.append(1))
+    assert calls == []
+    await (await box.delivery()).put([box.write(f"many/{n}") for n in range(60)], lambda: calls.append(1))
+    assert calls
+
+
 async def test_a_folder_that_others_can_change_gets_no_archive_request(box: Box) -> None:
     """The helper puts files into any folder; without it, archive requests put files only into folders of root."""
     delivery = await box.delivery()
