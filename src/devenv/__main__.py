@@ -20,7 +20,7 @@ with LazyImports():  # `--version` needs none of these
 
     from devenv.cli import main as app
     from devenv.cli import overview
-    from devenv.cli.commands import completion, show
+    from devenv.cli.commands import completion, down, show
     from devenv.run import client
 
 LOADED = 100_000  # objects: more than all imports create, which stay, so that to look for garbage is a waste of time
@@ -50,6 +50,8 @@ def _prepared(arguments: list[str], answer: Callable[..., Callable[[], int]]) ->
         return answer("\n".join(completion.candidates(arguments[1:])))
     if arguments[:1] == ["settle"] and (settled := client.quick(arguments[1:])) is not None:
         return answer(settled[1], settled[0])
+    if arguments[:1] == ["down"] and (stream := client.begin_down(arguments[1:])) is not None:
+        return functools.partial(down.show, stream, arguments)
     if arguments and (text := overview.quick(arguments)) is not None:
         return answer(text)
     atexit.register(gc.freeze)  # no collection at exit: it takes longer than `--version`

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 
 from support import cli, docker_cli
-from support.cli import Devenv, StartDevenv
+from support.cli import Devenv, StartDevenv, kill
 from support.docker_cli import engine_socket
 from support.proxy import Proxy
 from support.stack import Stack, idle_service
@@ -48,12 +46,6 @@ def keepers(run: Devenv) -> list[int]:
 def started(site: Stack) -> str:
     """When the container was started."""
     return str(docker_cli.inspect(site.container("web"))["State"]["StartedAt"])
-
-
-def kill(*pids: int) -> None:
-    """Kill these processes at once."""
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
 
 
 def ps(site: Stack, env: dict[str, str]) -> str:

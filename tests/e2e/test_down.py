@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from support import cli, docker_cli
-from support.cli import StartDevenv
+from support.cli import Devenv, StartDevenv, kill
 from support.phases import DATA
 from support.stack import Stack, built_service, idle_service
 from support.upper import Up
@@ -102,16 +102,44 @@ def mounted(stack: Stack) -> set[str]:
     return {mount["Name"] for mount in docker_cli.inspect(stack.container("web"))["Mounts"]}
 
 
-def test_gc_finishes_a_down_that_was_killed(stack: Stack, devenv: StartDevenv, state_env: dict[str, str]) -> None:
-    """`gc` removes what is left, even though the run had been detached."""
+@pytest.fixture
+def ending(stack: Stack, up: Up, devenv: StartDevenv, state_env: dict[str, str]) -> tuple[Devenv, Devenv]:
+    """A run in the background whose container takes three seconds to stop, and the `down` that is ending it."""
     deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
     stack.compose_file({"db": idle_service(command=deaf, stop_grace_period="3s", **DATA)}, volumes={"data": {}})
-    assert devenv("up", "-d", cwd=stack.folder, env=stack.env).wait() == 0
+    run = up(stack, "-d")
+    assert run.wait() == 0
+    docker_cli.until(lambda: len(run.keepers()) == len(run.guardians()) == 1, timeout=30)
+    env = {**stack.env, **state_env}
+    docker_cli.until(lambda: cli.run("settle", cwd=stack.folder, env=env).returncode == 0, timeout=30)
     down = devenv("down", cwd=stack.folder, env=stack.env)
     down.wait_for("stopping")
-    down.kill()
+    return run, down
+
+
+def test_gc_finishes_a_down_that_was_killed(
+    stack: Stack, ending: tuple[Devenv, Devenv], state_env: dict[str, str]
+) -> None:
+    """`gc` removes what is left if all processes were killed, even though the run had been detached."""
+    run, down = ending
+    kill(*run.keepers(), *run.guardians(), down.process.pid)
     assert stack.leftovers()
     swept = cli.run("gc", cwd=stack.folder, env={**stack.env, **state_env})
     assert swept.returncode == 0, swept.stdout
     assert stack.leftovers() == {}
     assert "data is saved" in swept.stdout
+
+
+@pytest.mark.parametrize("victims", ["command", "keeper", "both"])
+def test_a_run_that_is_ending_ends_if_a_process_is_killed(
+    stack: Stack, ending: tuple[Devenv, Devenv], state_env: dict[str, str], victims: str
+) -> None:
+    """The keeper goes on without the command, the command without the keeper, and the guardian without both."""
+    run, down = ending
+    kill(*([] if victims == "command" else run.keepers()), *([] if victims == "keeper" else [down.process.pid]))
+    assert stack.leftovers()
+    assert victims != "keeper" or down.wait() == 0, down.report()
+    assert run.survivors(20) == {}
+    assert stack.leftovers() == {}
+    saved = cli.run("snapshot", "list", cwd=stack.folder, env={**stack.env, **state_env})
+    assert "data" in saved.stdout

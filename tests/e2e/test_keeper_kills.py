@@ -12,7 +12,7 @@ from support.stack import Stack
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 SEED = int(os.environ.get("DEVENV_TEST_SEED", "40"))
-ROUNDS = int(os.environ.get("DEVENV_TEST_ROUNDS", "300"))
+ROUNDS = int(os.environ.get("DEVENV_TEST_ROUNDS", "120"))
 
 
 def test_killed_keeper_loses_no_save(stack: Stack, state_env: dict[str, str]) -> None:

@@ -16,9 +16,10 @@ from support.upper import Up
 pytestmark = pytest.mark.engine
 
 SEED = int(os.environ.get("DEVENV_TEST_SEED", "40"))
+ROUNDS = int(os.environ.get("DEVENV_TEST_ROUNDS", "200"))
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(ROUNDS, marks=pytest.mark.long)])
 def test_kill_leaves_nothing_and_loses_no_data(
     stack: Stack, devenv: StartDevenv, state_env: dict[str, str], rounds: int
 ) -> None:

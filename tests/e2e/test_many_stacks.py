@@ -14,7 +14,7 @@ from support.many_stacks import MARKER, Shared, Site
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 SEED = os.environ.get("DEVENV_TEST_SEED", "40")
-ROUNDS = int(os.environ.get("DEVENV_TEST_ROUNDS", "1000"))
+ROUNDS = int(os.environ.get("DEVENV_TEST_ROUNDS", "300"))
 
 
 def test_ten_stacks_at_once_do_not_clash(

@@ -23,7 +23,7 @@ from support.upper import Up
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
-SEQUENCES = 200
+SEQUENCES = int(os.environ.get("DEVENV_TEST_ROUNDS", "100"))
 LENGTH = 6
 SERVICES = {"db": idle_service(volumes=["data:/data"], stop_grace_period="1s"), "web": idle_service()}
 

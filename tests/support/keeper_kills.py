@@ -55,6 +55,8 @@ MOMENTS = {
     "restore": 5.0,
 }
 COMMANDS = ("up -d", "up -d killed", "foreground")
+DOWN_VICTIMS = ("command", "keeper", "both", "all")  # of a kill while `down` ends the run; all: the guardian, too
+LONGEST_DOWN = 1.5  # seconds from `down` to such a kill
 VICTIMS = ("keeper", "keeper", "both", "both", "guardian first", "keeper first")
 
 
@@ -68,6 +70,8 @@ class Plan:
     between: float  # seconds between the two kills, if there are two
     meanwhile: tuple[str, ...]  # what is saved while nobody syncs
     is_ended: bool  # `down` comes before the next `up -d`
+    down_victim: str  # of a kill during that `down`; it is repeated then
+    down_delay: float
 
 
 def planned(seed: int, number: int) -> Plan:
@@ -80,6 +84,8 @@ def planned(seed: int, number: int) -> Plan:
         chance.uniform(0, 1.0),
         tuple(chance.sample(("save", "delete", "restart", "command"), k=chance.randrange(4))),
         is_ended=chance.random() < 0.25,
+        down_victim=chance.choice(("", *DOWN_VICTIMS)),
+        down_delay=chance.uniform(0, LONGEST_DOWN),
     )
 
 
@@ -112,6 +118,7 @@ class KeeperCampaign:
         for what in plan.meanwhile:
             self._save(what)
         if plan.is_ended:
+            self._kill_during_down(plan)
             self._down()
             self._up()
         elif plan.victim != "keeper" or plan.moment in COMMANDS or not self._is_back():
@@ -226,6 +233,17 @@ class KeeperCampaign:
         time.sleep(2.0)  # for what Compose may still create
         assert (left, self.stack.leftovers()) == ({}, {}), done.stderr
 
+    def _kill_during_down(self, plan: Plan) -> None:
+        """Begin to end the run, and kill what the plan says: nothing that another command could not go on with."""
+        if not plan.down_victim:
+            return
+        command = self._start("down")
+        time.sleep(plan.down_delay)
+        keepers = [] if plan.down_victim == "command" else self._alive(KEEPER)
+        guardians = self._alive(GUARDIAN) if plan.down_victim == "all" else []
+        _kill(*keepers, *guardians, *([] if plan.down_victim == "keeper" else [command.pid]))
+        command.wait()
+
     def _up(self) -> None:
         done = self._run("up", "-d")
         assert done.returncode == 0, (done.stdout[-3000:], done.stderr)
@@ -261,7 +279,7 @@ class KeeperCampaign:
             assert cmd in executed, ("no command after a save", cmd, executed[-200:], self._log())
         markers = stack.execute("web", "sh", "-c", "cd /data && cat marker-* | sort -n").split()
         lost = sorted({str(number) for number in range(1, self.count + 1)} ^ {*markers}, key=int)
-        assert not lost, ("data is lost", lost, self._run("snapshot", "ls").stdout, self._log())
+        assert not lost, ("data is lost", lost, self._run("snapshot", "list").stdout, self._log())
         assert f"EDITED={self._edited}" in details["Config"]["Env"]
         self._check_processes()
         (row,) = self._ls()

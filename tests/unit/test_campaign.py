@@ -38,9 +38,9 @@ def test_few_random_sequences(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(10))
 def test_many_random_sequences(tmp_path: Path, part: int) -> None:
-    """5,000 sequences, in memory, with a disk only for files that need one."""
+    """1,500 sequences, in memory, with a disk only for files that need one."""
     folder = Path(MEMORY, f"devenv-campaign-{os.getpid()}-{part}")
     try:
-        run(folder if os.path.isdir(MEMORY) else tmp_path, 500)
+        run(folder if os.path.isdir(MEMORY) else tmp_path, 150)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

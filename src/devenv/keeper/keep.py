@@ -18,6 +18,7 @@ from devenv.docker import endpoint, process
 from devenv.doctor import quick_check
 from devenv.errors import DevenvError, StateError
 from devenv.events import Emit, Event, Problem, Ready
+from devenv.keeper.ending import KeeperEnd
 from devenv.lazy_dataclass import dataclass
 from devenv.lazy_imports import LazyImports
 from devenv.remote.line import Login, left
@@ -43,7 +44,7 @@ from devenv.state.ledger import Ledger
 from devenv.state.run_dir import Run, began_in, key_of, open_run, place_of
 from devenv.state.unfinished import is_cut_off
 from devenv.sync.rules import lint
-from devenv.tasks import first, task_group
+from devenv.tasks import first, task_group, unless
 from devenv.volumes.transfer import volume_transfer
 
 with LazyImports():  # somebody may ask for the page
@@ -70,6 +71,7 @@ class Keeper:
     _guardian: Guardian = field(init=False)
     _log: EventLog = field(init=False)
     _feed: Feed = field(init=False)
+    _end: KeeperEnd = field(init=False)
 
     async def run(self) -> int:
         """Keep the run until a signal, or until all its containers are removed. Return 0."""
@@ -91,6 +93,7 @@ class Keeper:
             self._feed = Feed(self._record)
             process.record_children(self.run_.children)
             ending = ShutdownSignals()
+            self._end = KeeperEnd(self._feed, ending)
             async with task_group() as tasks:
                 await tasks.start(ending.listen)
                 words = background.command(self.run_.path, str(self.early))
@@ -100,7 +103,8 @@ class Keeper:
                     os.chdir(options.selection.directory)
                 with ending.scope():
                     await self._go_on(options)
-                self._guardian.dismiss()  # after a crash, it starts a keeper again
+                if self._end.policy is None:
+                    self._guardian.dismiss()  # after a crash, it starts a keeper again
                 tasks.cancel_scope.cancel()
         return 0
 
@@ -163,11 +167,12 @@ class Keeper:
                         options.selection, loaded, context.emit, project.update.apply, context.engine.until_back
                     )
                     requests = Requests(context.run, project, effects, self._feed, reload, _page, goes_on=True)
+                    requests.end = partial(self._end.answer, context, project)
                     await tasks.start(requests.listen)
                     tasks.start_soon(reload.run)
                     if context.line is not None:
                         tasks.start_soon(PortForwards(context.line, project, context.emit).run)
-                    await self._until_gone(project, reload)
+                    await unless(self._end.asked, partial(self._until_gone, project, reload))
                     requests.goes_on = False
                 finally:
                     with anyio.CancelScope(shield=True):
@@ -175,6 +180,9 @@ class Keeper:
                         await project.sync_session.end()
                         project.volumes.settle()
                 tasks.cancel_scope.cancel()
+            if self._end.policy is not None:
+                await self._end.carry_out(context, self._guardian, project)
+                return
             project_state = await context.engine.project_state(ledger.project)
             if await remains(context.engine, project.ledger, project_state):
                 forget(self.run_)

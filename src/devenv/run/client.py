@@ -9,7 +9,7 @@ from devenv import state_path
 
 TYPE_CHECKING = False  # `typing` takes longer than the rest
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     Answer = tuple[int, str, str]
 
@@ -18,6 +18,9 @@ PLACE = "place"  # the same; the file has the project and its folder, a line eac
 TIMEOUT = "60"  # seconds
 GRACE = 5.0  # seconds after the timeout in which the run still has to answer
 LONGEST_PATH = 100  # bytes of the address of a socket
+END = "end"  # the verb by which `devenv down` asks a keeper to end its run
+PATIENCE = 5.0  # seconds until a keeper has to begin
+POLICIES = {"--keep-volumes": "keep", "--volumes": "drop", "-v": "drop", "--snapshot": "snapshot"}
 
 
 class socket_path:  # noqa: N801 - a context manager, as a function would be with contextlib
@@ -43,28 +46,71 @@ class socket_path:  # noqa: N801 - a context manager, as a function would be wit
 
 def quick(arguments: list[str]) -> tuple[int, str] | None:
     """The exit code and the output of `devenv settle` with these arguments; None if another way has to explain."""
-    words, rest = ["settle"], iter(arguments)
+    words = ["settle"]
     wanted = {"-p": "", "--project-name": "", "--output": "text", "--timeout": TIMEOUT}
-    for word in rest:
-        name, sign, value = word.partition("=")
-        if name in wanted:
-            wanted[name] = value if sign else next(rest, "")
-        elif word == "--synced":
+    for word in _without_values(arguments, wanted):
+        if word == "--synced":
             words.append("synced=yes")
         elif word.startswith("-"):
             return None
         else:
             words.append(f"service={word}")
-    project = wanted["-p"] or wanted["--project-name"] or os.environ.get("COMPOSE_PROJECT_NAME", "")
-    timeout = wanted["--timeout"]
-    if "COMPOSE_FILE" in os.environ or not timeout.isdecimal() or wanted["--output"] not in ("text", "json"):
+    timeout, folder = wanted["--timeout"], _selected(wanted)
+    if folder is None or not timeout.isdecimal():
         return None
-    found = list(folders(os.path.join(state_path(), "runs"), os.path.realpath(os.curdir), project))
-    answer = ask(found[0], [*words, f"timeout={timeout}"], int(timeout) + GRACE) if len(found) == 1 else None
+    answer = ask(folder, [*words, f"timeout={timeout}"], int(timeout) + GRACE)
     if answer is None or answer[0] > 1:  # an error: it has another form
         return None
     code, document, lines = answer
     return code, document if wanted["--output"] == "json" else lines
+
+
+def begin_down(arguments: list[str]) -> _socket.socket | None:
+    """A connection to the keeper that is asked to end its run, as `devenv down` with these arguments would.
+
+    It answers as to a view, or closes the connection if the command has to end the run. None if no keeper can be
+    asked.
+    """
+    wanted, policies = {"-p": "", "--project-name": "", "--output": "text"}, []
+    for word in _without_values(arguments, wanted):
+        if word not in POLICIES:
+            return None
+        policies.append(POLICIES[word])
+    folder = _selected(wanted) if len(policies) <= 1 else None
+    if folder is None:
+        return None
+    named = wanted["-p"] or wanted["--project-name"]
+    about = [f"policy={''.join(policies)}", f"directory={os.getcwd()}", f"project={named}"]
+    return _connected(folder, [END, *about, *(f"setting={setting}" for setting in settings())], PATIENCE)
+
+
+def settings() -> list[str]:
+    """The variables of this process that select the engine and the project, as `name=value`."""
+    names = sorted(name for name in os.environ if name == "HOME" or name.startswith(("DOCKER_", "COMPOSE_")))
+    return [f"{name}={os.environ[name]}" for name in names]
+
+
+def _without_values(arguments: list[str], wanted: dict[str, str]) -> Iterator[str]:
+    """The arguments except for the `wanted` options, which get their values."""
+    rest = iter(arguments)
+    for word in rest:
+        name, sign, value = word.partition("=")
+        if name in wanted:
+            wanted[name] = value if sign else next(rest, "")
+        else:
+            yield word
+
+
+def _selected(wanted: Mapping[str, str]) -> str | None:
+    """The folder of the only run that the options select; None if there is none, or if another way has to tell."""
+    if "COMPOSE_FILE" in os.environ or wanted["--output"] not in ("text", "json"):
+        return None
+    found = list(folders(os.path.join(state_path(), "runs"), os.path.realpath(os.curdir), _project(wanted)))
+    return found[0] if len(found) == 1 else None
+
+
+def _project(wanted: Mapping[str, str]) -> str:
+    return wanted["-p"] or wanted["--project-name"] or os.environ.get("COMPOSE_PROJECT_NAME", "")
 
 
 def folders(runs: str, directory: str, project: str) -> Iterator[str]:
@@ -96,21 +142,47 @@ def _has_compose_file(folder: str) -> bool:
 
 def ask(folder: str, words: list[str], timeout: float) -> Answer | None:
     """The run's answer; None if no process answers in time."""
+    stream, answer = _connected(folder, words, timeout), b""
+    if stream is None:
+        return None
+    try:
+        while piece := stream.recv(1 << 16):
+            answer += piece
+    except (ConnectionError, TimeoutError):
+        return None
+    finally:
+        stream.close()
+    return parsed(answer)
+
+
+def lines(stream: _socket.socket) -> Iterator[bytes]:
+    """The lines that a run sends until it closes the connection; the first has to come within the time limit."""
+    rest = b""
+    try:
+        while piece := stream.recv(1 << 16):
+            stream.settimeout(None)
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from whole
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        stream.close()
+
+
+def _connected(folder: str, words: Iterable[str], timeout: float) -> _socket.socket | None:
+    """A connection on which a request was sent; None if no process listens."""
     with socket_path(folder) as path:
         if path is None:
             return None
-        stream, answer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM), b""
+        stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             stream.settimeout(timeout)
             stream.connect(path)
             stream.sendall(request(words))
-            while piece := stream.recv(1 << 16):
-                answer += piece
         except (FileNotFoundError, ConnectionError, TimeoutError):
-            return None
-        finally:
             stream.close()
-    return parsed(answer)
+            return None
+    return stream
 
 
 def request(words: Iterable[str]) -> bytes:

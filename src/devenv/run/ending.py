@@ -45,11 +45,15 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended. `failed`: by an error; `outcome` counts only without an error and without a signal."""
+    """How a run ended. `failed`: by an error; `outcome` counts only without an error and without a signal.
+
+    `asked`: what `devenv down` wants to happen to the volumes, if it asked a keeper to end the run.
+    """
 
     ending: ShutdownSignals
     outcome: RunOutcome
     failed: bool
+    asked: VolumePolicy | None = None
 
     @property
     def is_detached(self) -> bool:
@@ -69,7 +73,7 @@ class End:
         """Why the project is removed, for the event."""
         if sign := self.ending.signal:
             return sign.name.removeprefix("SIG")
-        return "error" if self.failed else "done"
+        return "error" if self.failed else "done" if self.asked is None else "down"
 
     def exit_code(self, stopped: Stopped | None) -> int:
         """The exit code of `up`, if no error is raised."""
@@ -121,11 +125,13 @@ def _policy(options: UpOptions) -> VolumePolicy:
 
 
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:
+    # A keeper follows others, which may have died in the middle of a create.
+    is_cut_off = project.compose.is_cut_off or (end.asked is not None and context.run.made.is_open)
     work = teardown.Teardown(
         project.ledger,
         context.volume_transfer,
-        context.run.asked() or _policy(context.options),
-        teardown.CUT_OFF_SWEEPS if project.compose.is_cut_off else 1,
+        context.run.asked() or end.asked or _policy(context.options),
+        teardown.CUT_OFF_SWEEPS if is_cut_off else 1,
         end.ending.hurry,
     )
     down = partial(work.run_down, end.reason, project.observer.project_state)

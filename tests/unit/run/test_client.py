@@ -122,3 +122,55 @@ def test_other_command_lines_are_not_quick(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     place(tmp_path / "devenv-compose/runs", "dead", "shop", "/")
     assert client.quick(arguments) is None
+
+
+def test_down_asks_the_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what selects engine and project here; the events come on the same connection, in pieces of any size."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "settings", lambda: ["DOCKER_HOST=unix:///e"])
+    with answering(tmp_path / "devenv-compose/runs/1", "one\ntwo\ncut o") as requests:
+        stream = client.begin_down(["-p", "shop", "-v", "--output=json"])
+        assert stream is not None
+        assert [*client.lines(stream)] == [b"one", b"two"]
+    about = f"policy=drop\0directory={tmp_path}\0project=shop\0setting=DOCKER_HOST=unix:///e"
+    assert requests == [f"end\0{about}\n".encode()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-v", "--snapshot"],
+        ["shop"],
+        ["--yes"],
+        ["-f", "x.yml"],
+        ["--help"],
+        ["-q"],
+        ["--output", "xml"],
+        ["-p", "api"],
+    ],
+    ids=" ".join,
+)
+def test_other_ways_down(tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ends the run, or explains what is wrong; no run is asked."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    place(tmp_path / "devenv-compose/runs", "1", "shop", str(tmp_path))
+    monkeypatch.setattr(client, "_connected", lambda *_: pytest.fail("asked"))
+    assert client.begin_down(words) is None
+
+
+def test_a_keeper_that_has_died_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command does not wait for it for long."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "PATIENCE", 0.1)
+    folder = place(tmp_path / "devenv-compose/runs", "1", "shop", str(tmp_path))
+    assert client.begin_down([]) is None
+    with client.socket_path(folder) as path, closing(socket.socket(socket.AF_UNIX)) as server:
+        assert path is not None
+        server.bind(path)
+        server.listen()
+        stream = client.begin_down([])
+        assert stream is not None
+        assert [*client.lines(stream)] == []

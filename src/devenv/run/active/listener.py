@@ -46,7 +46,7 @@ class ClientConnection:
 
 Options = Sequence[tuple[str, str]]
 Handle = Callable[[str, Options], Awaitable[Answer]]
-Streams = Mapping[str, Callable[[ClientConnection, Options], Awaitable[None]]]
+Stream = Callable[[ClientConnection, Options], Awaitable[None]]
 
 
 async def serve(
@@ -54,7 +54,7 @@ async def serve(
     directory: str,
     project: str,
     handle: Handle,
-    streams: Streams,
+    streams: Mapping[str, Stream],
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -81,7 +81,7 @@ async def serve(
                         os.unlink(os.path.join(folder, name))
 
 
-async def _connected(stream: SocketStream, handle: Handle, streams: Streams) -> None:
+async def _connected(stream: SocketStream, handle: Handle, streams: Mapping[str, Stream]) -> None:
     """Serve one connection."""
     gone = (anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound)
     with contextlib.suppress(*gone, ValueError):

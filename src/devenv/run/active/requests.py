@@ -11,10 +11,10 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from devenv.errors import DevenvError, StateError, UsageError
 from devenv.lazy_dataclass import dataclass
-from devenv.run import live_restore, page, view_messages
+from devenv.run import client, live_restore, page, view_messages
 from devenv.run.active import feed, listener
 from devenv.run.active.feed import Feed
-from devenv.run.active.listener import Answer, ClientConnection, Options
+from devenv.run.active.listener import Answer, ClientConnection, Options, Stream
 from devenv.run.active.project import ActiveProject
 from devenv.run.active.reload import Reload
 from devenv.run.active.settle import Effects, Settling
@@ -27,7 +27,7 @@ class Requests:
     """Answers other commands.
 
     `reload` is None as long as the project's files are not watched; `goes_on`: the end of this process is not that of
-    the run.
+    the run; `end` lets a keeper end the run.
     """
 
     run: Run
@@ -37,6 +37,7 @@ class Requests:
     reload: Reload | None = None
     load_page: page.LoadPage | None = None
     goes_on: bool = False
+    end: Stream | None = None
     _tasks: TaskGroup = field(init=False)
     _page: page.Page = field(init=False)
 
@@ -48,13 +49,11 @@ class Requests:
         source = page.PageSource(self.run, self.project, self.feed, self.effects.emit, lambda: self.goes_on)
         async with task_group() as self._tasks:
             self._page = page.Page(source, self.load_page, self._tasks)
+            streams: dict[str, Stream] = {view_messages.VERB: self.show, page.REPORT: self.report}
+            if self.end is not None:
+                streams[client.END] = self.end
             await listener.serve(
-                self.run.path,
-                about.directory,
-                about.name,
-                self.answer,
-                {view_messages.VERB: self.show, page.REPORT: self.report},
-                task_status=task_status,
+                self.run.path, about.directory, about.name, self.answer, streams, task_status=task_status
             )
 
     async def answer(self, verb: str, options: Options) -> Answer:

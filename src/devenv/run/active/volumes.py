@@ -199,6 +199,12 @@ class RunVolumes:
             proven = [replace(r, is_proven=True) for r in self.ledger.volumes if r.name in held and r.created]
             self._enter(self.ledger.with_records(proven))
 
+    def end_with_process(self) -> None:
+        """Record that the run ends with this process, also if that is killed. A full disk is no error."""
+        self.ledger = replace(self.ledger, phase="up")
+        with contextlib.suppress(StateError):
+            self.volume_transfer.run.write(self.ledger)
+
     def _long_well(self, now: float) -> set[str]:
         """The services that are healthy; a database without a health check has to be up for a while."""
         well = {s.service: s.phase for s in self.observer.standings() if s.phase in GOOD}

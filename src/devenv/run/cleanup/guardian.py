@@ -2,7 +2,8 @@
 
 While it waits, little more than the interpreter is in memory: `typing`, `signal`, `contextlib` and `runpy` would take
 longer to import than all else until it is ready. A byte on the pipe before it closes means that the run ended
-by itself and nothing is left to do. The guardian of a keeper removes nothing: it starts the keeper again.
+by itself and nothing is left to do. The guardian of a keeper removes nothing, unless the keeper was ending the run:
+it starts the keeper again.
 """
 
 from __future__ import annotations
@@ -42,12 +43,19 @@ def main(argv: list[str]) -> int:
     os.close(ready)
     if os.read(lifeline, 1):
         return 0
-    if words := argv[TERMINAL + 1 :]:
+    if (words := argv[TERMINAL + 1 :]) and _tried(lambda _: _ending(argv[5]), "") is None:
         _start_again(words, argv[5], time.monotonic() - began)
         return 0
     if argv[TERMINAL:]:
         _restore_terminal(argv[TERMINAL])
     return _take_over(endpoint=argv[3], context=argv[4] or None, folder=argv[5])
+
+
+def _ending(folder: str) -> str:
+    """Some text if the keeper that died was ending the run of the folder; else empty."""
+    from devenv.run.cleanup.recovery import is_up  # noqa: PLC0415 - a guardian that waits must stay small
+
+    return "0" if is_up(folder) else ""
 
 
 def _restore_terminal(terminal: str) -> None:

@@ -121,6 +121,11 @@ def identity(run: Run) -> Dead | None:
     return None
 
 
+def is_up(folder: str) -> bool:
+    """Whether the run of the folder had a process with which it was to end."""
+    return identity(Run(folder)) is not None
+
+
 def _ledger(run: Run, dead: Dead | None) -> Ledger | None:
     """The ledger, if it still belongs to the dead run."""
     ledger = run.read()

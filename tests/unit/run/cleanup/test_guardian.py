@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from devenv.docker.endpoint import Endpoint
+from devenv.run.cleanup import guardian as guardian_module
 from devenv.run.cleanup.guardian import START, again
 from devenv.run.cleanup.remains import NOTE, at_work
 from devenv.state.run_dir import Run
@@ -91,3 +93,29 @@ def test_a_keeper_that_dies_early_twice_is_not_started_again(early: str, lived: 
     """A keeper that has lived for a minute counts as the first."""
     expected = None if after is None else ["keeper", "folder", after]
     assert again(["keeper", "folder", early], lived) == expected
+
+
+@pytest.mark.parametrize("is_ending", [False, True])
+def test_the_guardian_of_a_keeper_that_was_ending_the_run_ends_it(
+    run: Run, away: Endpoint, monkeypatch: pytest.MonkeyPatch, *, is_ending: bool
+) -> None:
+    """After any other death of the keeper, it starts the next one."""
+    done = list[str]()
+
+    def take_over(*, folder: str, **_: object) -> int:
+        done.append(folder)
+        return 0
+
+    monkeypatch.setattr(guardian_module, "_take_over", take_over)
+    monkeypatch.setattr(guardian_module, "_start_again", lambda words, *_: done.append(words[-1]))
+    monkeypatch.setattr("_signal.signal", lambda *_: None)
+    ledger = run.read()
+    assert ledger is not None
+    run.write(replace(ledger, phase="up" if is_ending else "detached"))
+    lifeline, ours = os.pipe()
+    os.close(ours)
+    with open(os.devnull, "wb") as ready:
+        words = [str(lifeline), str(os.dup(ready.fileno())), away.host, "", run.path, "", "keeper", "0"]
+        assert guardian_module.main(["-c", *words]) == 0
+    os.close(lifeline)
+    assert done == [run.path if is_ending else "0"]
