@@ -198,7 +198,9 @@ def test_only_paths_removed_by_this_call_are_counted(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "most"), [(150 << 20, 100), pytest.param(6 << 30, 150, marks=pytest.mark.long)], ids=["150 MB", "6 GB"]
+    ("size", "most"),
+    [(150 << 20, 100), pytest.param(6 << 30, 150, marks=(pytest.mark.long, pytest.mark.alone))],
+    ids=["150 MB", "6 GB"],
 )
 def test_large_sparse_file_is_synced_with_little_memory(stack: Stack, size: int, most: int) -> None:
     """A file that is mostly a hole is sent and read back by a process of so many MB."""
