@@ -32,6 +32,7 @@ from benchmarks.rows_start import IDLE, OFTEN, SERVICES
 from devenv.model.containers import PROJECT_LABEL, SERVICE_LABEL
 
 MARKS = ("<!-- waterfall: made by scripts/waterfall -->", "<!-- end of waterfall -->")
+PARTS = "devenv up -d, with a wrapper around Compose"
 DEVENV, FLOOR = "devenv up -d", "floor: raw create, start and healthy"
 COMPOSE_FLOOR = "floor with Compose: its config, build and create, then raw start and healthy"
 BUILT, PLAIN = "docker compose up -d --build --wait", "docker compose up -d --wait"
@@ -198,7 +199,7 @@ def compose_floor(folder: Path, env: Mapping[str, str], layers: int = 1) -> Star
 
 @contextlib.contextmanager
 def project(layers: int) -> Iterator[tuple[Path, dict[str, str], dict[str, str]]]:
-    """The folder of a project that is built, and the environments of devenv and of Compose."""
+    """The folder of a project that is built, and two environments: the first with a wrapper that times Compose."""
     plugins = [json.loads(engine.docker("info", "--format={{json .ClientInfo.Plugins}}"))]
     paths = {plugin["Name"]: plugin["Path"] for plugin in plugins[0]}
     with scratch() as folder:
@@ -224,19 +225,22 @@ def project(layers: int) -> Iterator[tuple[Path, dict[str, str], dict[str, str]]
 def measure(rounds: int, layers: int = 1) -> dict[str, list[Start]]:
     """The starts of each, in turn; the first round does not count."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    starts: dict[str, list[Start]] = {DEVENV: [], BUILT: [], PLAIN: [], COMPOSE_FLOOR: [], FLOOR: []}
+    starts: dict[str, list[Start]] = {DEVENV: [], PARTS: [], BUILT: [], PLAIN: [], COMPOSE_FLOOR: [], FLOOR: []}
     with project(layers) as (folder, devenv, compose):
+        ways = {DEVENV: compose, **({PARTS: devenv} if layers == 1 else {})}  # the wrapper takes time itself
         for number in range(1 + rounds):
-            taken = {DEVENV: by_devenv(folder, devenv)}
-            subprocess.run(
-                [sys.executable, "-m", "devenv", "down"], cwd=folder, env=devenv, capture_output=True, check=True
-            )
-            reap()
-            for what in (BUILT, PLAIN):
+            taken = {}
+            for what, env in ways.items():
+                taken[what] = by_devenv(folder, env)
+                subprocess.run(
+                    [sys.executable, "-m", "devenv", "down"], cwd=folder, env=env, capture_output=True, check=True
+                )
+                reap()
                 time.sleep(REST)
+            for what in (BUILT, PLAIN):
                 taken[what] = measured(folder, what.split(), compose)[0]
                 engine.docker("compose", "down", env=compose, cwd=folder)
-            time.sleep(REST)
+                time.sleep(REST)
             taken[COMPOSE_FLOOR] = compose_floor(folder, compose, layers)
             time.sleep(REST)
             taken[FLOOR] = floor(compose["COMPOSE_PROJECT_NAME"], layers)
@@ -250,6 +254,8 @@ def compared(starts: Mapping[str, list[Start]], of: str) -> list[str]:
     """The table of the starts of each, by medians."""
     rows = [f"| start of {of} | until the command has ended | processor time |", "| --- | ---: | ---: |"]
     for what, some in starts.items():
+        if what == PARTS:
+            continue
         wall, cpu = (statistics.median(values) for values in zip(*((s.wall, s.cpu) for s in some), strict=True))
         rows.append(f"| {what if what in (FLOOR, COMPOSE_FLOOR) else f'`{what}`'} | {wall:.2f} s | {cpu:.2f} s |")
     return [*rows, ""]
@@ -282,7 +288,7 @@ def main() -> int:
     flat, layered = measure(chosen.rounds), measure(chosen.rounds, LAYERS)
     rows = compared(flat, "six services with health checks")
     rows += compared(layered, "the same in three layers, each of which waits until the one before is healthy")
-    print(text := "\n".join([*rows, *parts(flat[DEVENV])]))
+    print(text := "\n".join([*rows, *parts(flat[PARTS])]))
     if chosen.page:
         on = report.machine("waterfall")
         where = f"Medians of {chosen.rounds} starts on {on['date']} (load {on['load']}), devenv at `{on['devenv']}`."

@@ -189,6 +189,7 @@ def test_the_waterfall_has_a_row_for_each_start_and_each_part() -> None:
             waterfall.Start(wall, 0.5, {"docker compose start": (0.6, wall, 0.05), "step load": (0.1, 0.6, 0.0)})
             for wall in (0.9, 1.1, 1.0)
         ],
+        waterfall.PARTS: [waterfall.Start(2.0, 1.0)],
         waterfall.FLOOR: [waterfall.Start(0.7, 0.02)],
     }
     head, _, *rows, end = waterfall.compared(starts, "six services")

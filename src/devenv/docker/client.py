@@ -29,6 +29,7 @@ OLDEST, NEWEST = (1, 41), (1, 52)
 UPGRADE = "upgrade Docker to 20.10 or newer"
 IDLE_TIMEOUT = 30.0
 EVENTS_PAUSE = 0.5
+Versions = tuple[tuple[tuple[int, int], tuple[int, int]], str, str, bool]
 
 
 class Engine(Transport):
@@ -41,6 +42,7 @@ class Engine(Transport):
         self.kernel = ""
         self.platform = ""
         self._identity: tuple[str, str] | None = None
+        self._about: dict[str, dict[str, Any]] = {}
         self.containers = Containers(self)
         self.archive = Archive(self)
         self.exec = ContainerExec(self)
@@ -71,8 +73,13 @@ class Engine(Transport):
 
     async def _negotiate(self) -> None:
         """Choose the newest version of the API that both sides support."""
+
+        def read(answer: dict[str, Any]) -> Versions:
+            self._about["version"] = answer
+            return _versions(answer)
+
         (newest, oldest), self.platform, self.kernel, self.is_podman = await self.ask(
-            "version", "connecting to the engine", _versions
+            "version", "connecting to the engine", read
         )
         if newest < OLDEST:
             versions = f"its API version is {_dotted(newest)}, devenv needs {_dotted(OLDEST)}"
@@ -89,11 +96,17 @@ class Engine(Transport):
         self._identity = await self._ask_identity()
 
     async def _ask_identity(self) -> tuple[str, str]:
-        return await self.ask(
-            "info",
-            "reading the id of the engine",
-            lambda answer: (answers.text(answer["ID"]), answers.text(answer["DockerRootDir"])),
-        )
+        def identity(answer: dict[str, Any]) -> tuple[str, str]:
+            self._about["info"] = answer
+            return answers.text(answer["ID"]), answers.text(answer["DockerRootDir"])
+
+        return await self.ask("info", "reading the id of the engine", identity)
+
+    async def about(self, path: str) -> Mapping[str, Any]:
+        """The answer to `info` or `version`, which may be as old as the connection."""
+        if path not in self._about:
+            self._about[path] = await self.ask(path, "asking for the engine", dict[str, Any])
+        return self._about[path]
 
     async def clock(self) -> dt.datetime:
         """The engine's time, in seconds, from which the ages of its containers are counted."""
@@ -151,7 +164,7 @@ class Engine(Transport):
                 raise
 
 
-def _versions(answer: Mapping[str, Any]) -> tuple[tuple[tuple[int, int], tuple[int, int]], str, str, bool]:
+def _versions(answer: Mapping[str, Any]) -> Versions:
     """The newest and the oldest version of the API that the engine supports; platform; kernel; if it is Podman."""
     newest, oldest = (answer.get(key, "1.0").split(".") for key in ("ApiVersion", "MinAPIVersion"))
     versions = (int(newest[0]), int(newest[1])), (int(oldest[0]), int(oldest[1]))

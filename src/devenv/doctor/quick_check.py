@@ -79,8 +79,7 @@ async def warn(engine: Engine, emit: Emit) -> None:
 
 async def engine_info(engine: Engine) -> EngineInfo:
     """What the engine reports about itself. Raises EngineError."""
-    paths = ("info", "version")
-    info, version = await each(lambda path: engine.ask(path, "asking for the engine", dict[str, Any]), paths)
+    info, version = await each(engine.about, ("info", "version"))
     proxies = {"HTTPS_PROXY": info.get("HttpsProxy"), "HTTP_PROXY": info.get("HttpProxy")}
     kind = _kind(info, version)
     is_here = kind not in VIRTUAL and await peer.is_on_this_machine(engine.endpoint, engine.kernel)

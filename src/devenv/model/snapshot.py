@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from devenv.lazy_dataclass import dataclass
 from devenv.paths import is_within
 
+LIST = "devenv snapshot list"  # the command
 KEPT_EACH = 5  # automatic snapshots of a volume
 FAMILIES = {
     "postgres": ("PG_MAJOR", "PG_VERSION"),

@@ -17,6 +17,7 @@ from devenv.docker.client import Engine
 from devenv.errors import DevenvError, EngineError, RefusedError, StateError
 from devenv.events import Emit, Notice, Problem
 from devenv.lazy_dataclass import dataclass
+from devenv.lazy_imports import LazyImports
 from devenv.model.containers import Container, ProjectState
 from devenv.model.snapshot import Snapshot, ago
 from devenv.run import preload
@@ -34,9 +35,11 @@ from devenv.state.ledger import Judged, Ledger
 from devenv.state.run_dir import Run, began_in
 from devenv.state.run_lock import LOOKED_AT
 from devenv.tasks import each, patiently
-from devenv.volumes import commands
 from devenv.volumes.lineage import Beginning, Start, by_reference
 from devenv.volumes.lineages import ProjectVolumes, fresh
+
+with LazyImports():  # only `snapshot restore` needs them
+    from devenv.volumes import commands
 
 VERB = "restore"
 PATIENCE = 60.0  # seconds until a project that starts has to be up

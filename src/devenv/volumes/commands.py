@@ -20,7 +20,7 @@ from devenv.events import Emit, Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.containers import Container, ProjectState, Volume
 from devenv.model.project import Project, Resource
-from devenv.model.snapshot import Snapshot, ago, shown
+from devenv.model.snapshot import LIST, Snapshot, ago, shown
 from devenv.signals import endable
 from devenv.state.run_dir import address, key_of, open_run, place_of
 from devenv.volumes import exported
@@ -32,7 +32,6 @@ from devenv.volumes.store import Store
 from devenv.volumes.transfer import volume_transfer
 
 STREAM = "-"
-LIST = "devenv snapshot list"
 
 
 async def save(selection: Selection, wanted: Sequence[str], title: str, emit: Emit) -> int:

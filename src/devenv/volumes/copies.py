@@ -15,11 +15,10 @@ from devenv.errors import DevenvError, StateError, UsageError
 from devenv.events import Notice
 from devenv.model import snapshot as snapshots
 from devenv.model.containers import ProjectState, Volume
-from devenv.model.snapshot import Snapshot
+from devenv.model.snapshot import LIST, Snapshot
 from devenv.paths import folder_project
 from devenv.state.run_dir import Run
 from devenv.tasks import each
-from devenv.volumes.commands import LIST
 from devenv.volumes.lineage import by_reference, of_volume
 from devenv.volumes.lineages import ProjectVolumes
 from devenv.volumes.pausing import paused

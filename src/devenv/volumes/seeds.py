@@ -12,7 +12,7 @@ from devenv.errors import UsageError
 from devenv.events import Notice
 from devenv.lazy_imports import LazyImports
 from devenv.model import snapshot as snapshots
-from devenv.model.snapshot import Snapshot
+from devenv.model.snapshot import LIST, Snapshot
 from devenv.volumes.copies import main_project
 from devenv.volumes.lineages import ProjectVolumes
 
@@ -37,7 +37,7 @@ async def seeded(volumes: ProjectVolumes, existing: Collection[str]) -> Mapping[
         source = _imported_before(source, store.all()) or await anyio.to_thread.run_sync(commands.imported, source)
     usable = {s.volume: s for s in source if s.volume in _own(volumes)}
     if not usable:
-        raise UsageError(f"x-devenv.seed: {seed} has no volume of {volumes.project.name}", hint=commands.LIST)
+        raise UsageError(f"x-devenv.seed: {seed} has no volume of {volumes.project.name}", hint=LIST)
     message = f"first start: {', '.join(usable)} from the seed {seed} (x-devenv.seed)"
     volumes.volume_transfer.emit(Notice(message))
     return usable

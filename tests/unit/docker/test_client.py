@@ -206,3 +206,22 @@ async def test_a_volume_in_use_is_not_removed(engine: MemoryEngine) -> None:
 async def test_a_volume_that_is_gone_is_removed(engine: MemoryEngine) -> None:
     await engine.volumes.remove("none")
     assert await engine.volumes.users("none") == ()
+
+
+async def test_nothing_is_asked_twice(host: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What connecting asked is known afterwards; whether the identity stays the same, only the engine can tell."""
+    async with MemoryEngine.on(host) as engine:
+        await engine._ask_ahead()
+        asked, answered = list[str](), engine.client.answered
+
+        async def noted(method: str, path: str, *given: Any) -> Any:
+            asked.append(path)
+            return await answered(method, path, *given)
+
+        monkeypatch.setattr(engine.client, "answered", noted)
+        assert (await engine.about("info"))["ID"] == host.id
+        assert "ApiVersion" in await engine.about("version")
+        assert await engine.identity() == (host.id, host.root)
+        assert asked == []
+        await engine.identity()
+        assert asked == ["info"]
