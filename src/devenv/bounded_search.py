@@ -1,4 +1,4 @@
-"""Search for regular expressions that somebody typed, within a bounded time; and for plain text.
+"""Search for regular expressions typed by a user, within a bounded time; and for plain text.
 
 Some expressions take exponential time on a short line, and Python's `re` has no limit of its own. It does run signal
 handlers while it searches, so a timer that counts the processor time of this process ends what takes too long. The

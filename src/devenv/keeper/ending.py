@@ -1,4 +1,4 @@
-"""The end of a run by its keeper: `devenv down` asks for it and shows it."""
+"""The keeper's side of `devenv down`: end the run, and send its events to the command."""
 
 from __future__ import annotations
 

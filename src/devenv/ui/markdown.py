@@ -1,4 +1,4 @@
-"""**P** A page of the documentation, in Markdown, as lines that fit into a terminal."""
+"""A page of the documentation, in Markdown, as lines that fit into a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`devenv up`, `devenv down`, `devenv sync`, `devenv gc` and `devenv ls`."""
+"""`devenv up`, `devenv down` (see also `down.py`), `devenv sync`, `devenv gc` and `devenv ls`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`devenv down` ends a run of this project, whether its process is alive or dead."""
+"""`devenv down`, unless a keeper ends the run: end its process, if that is alive, and remove what it created."""
 
 from __future__ import annotations
 
