@@ -1,4 +1,4 @@
-"""Child processes, except those that carry a connection to an engine: in sessions of their own, ended by three signals on cancel."""
+"""Child processes (a connection has its own): in sessions of their own, ended by three signals on cancel."""
 
 from __future__ import annotations
 
