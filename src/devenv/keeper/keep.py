@@ -91,6 +91,8 @@ class Keeper:
             self._note.write(self.run_)
             self._log = EventLog(self.run_.path, os.environ)
             self._feed = Feed(self._record)
+            if self.lock is None:  # those of a keeper that died; before, they could be those of a new run
+                await process.end_recorded(self.run_.children)
             process.record_children(self.run_.children)
             ending = ShutdownSignals()
             self._end = KeeperEnd(self._feed, ending)
@@ -126,6 +128,8 @@ class Keeper:
         began = anyio.current_time()
         while (error := await self._failure(options)) is not None:
             self._feed.emit(Problem(error.said, error.hint))
+            if self._end.policy is not None:  # the command that asked for the end goes on, or the guardian
+                return
             pause = SHORTEST if anyio.current_time() - began > LONGEST else min(2 * pause, LONGEST)
             await self._until_edited(options, pause)
             began = anyio.current_time()

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +76,6 @@ def start(run: Run, descriptor: int, note: KeeperNote, line: Line | None = None)
     start_time = process.start_time(pid) or ""
     replace(note, pid=pid, start=start_time, since=time.time(), state=STARTING, problem="").write(run)
     run.lock.pass_on(descriptor, pid)
-
-
-def start_again(words: Sequence[str], folder: str) -> None:
-    """Start a keeper by this command after one that died, whose child processes end first. Its log is our output."""
-    anyio.run(process.end_recorded, Run(folder).children)
-    process.detach(words, pass_fds=(), log=1)
 
 
 async def end(run: Run) -> KeeperNote | None:

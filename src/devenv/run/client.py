@@ -68,8 +68,8 @@ def quick(arguments: list[str]) -> tuple[int, str] | None:
 def begin_down(arguments: list[str]) -> _socket.socket | None:
     """A connection to the keeper that is asked to end its run, as `devenv down` with these arguments would.
 
-    It answers as to a view, or closes the connection if the command has to end the run. None if no keeper can be
-    asked.
+    It sends an empty line and then messages as to a view, or closes the connection if the command has to end the run.
+    None if no keeper can be asked.
     """
     wanted, policies = {"-p": "", "--project-name": "", "--output": "text"}, []
     for word in _without_values(arguments, wanted):
@@ -79,33 +79,40 @@ def begin_down(arguments: list[str]) -> _socket.socket | None:
     folder = _selected(wanted) if len(policies) <= 1 else None
     if folder is None:
         return None
-    named = wanted["-p"] or wanted["--project-name"]
-    about = [f"policy={''.join(policies)}", f"directory={os.getcwd()}", f"project={named}"]
+    about = [f"policy={''.join(policies)}", f"project={wanted['-p'] or wanted['--project-name']}"]
     return _connected(folder, [END, *about, *(f"setting={setting}" for setting in settings())], PATIENCE)
 
 
 def settings() -> list[str]:
-    """The variables of this process that select the engine and the project, as `name=value`."""
-    names = sorted(name for name in os.environ if name == "HOME" or name.startswith(("DOCKER_", "COMPOSE_")))
-    return [f"{name}={os.environ[name]}" for name in names]
+    """What selects the engine and the project in this process: its folder, and variables as `name=value`."""
+    names = sorted(name for name in os.environ if name in ("HOME", "PWD") or name.startswith(("DOCKER_", "COMPOSE_")))
+    return [os.getcwd(), *(f"{name}={os.environ[name]}" for name in names)]
 
 
 def _without_values(arguments: list[str], wanted: dict[str, str]) -> Iterator[str]:
-    """The arguments except for the `wanted` options, which get their values."""
+    """The arguments except for the `wanted` options, which get their values; an option without its value, too."""
     rest = iter(arguments)
     for word in rest:
         name, sign, value = word.partition("=")
-        if name in wanted:
-            wanted[name] = value if sign else next(rest, "")
+        if name in wanted and not (sign and not name.startswith("--")):
+            found = value if sign else next(rest, None)
+            if found is None:
+                yield word
+            else:
+                wanted[name] = found
         else:
             yield word
 
 
 def _selected(wanted: Mapping[str, str]) -> str | None:
     """The folder of the only run that the options select; None if there is none, or if another way has to tell."""
-    if "COMPOSE_FILE" in os.environ or wanted["--output"] not in ("text", "json"):
+    is_clear = not (wanted["-p"] and wanted["--project-name"]) and wanted["--output"] in ("text", "json")
+    if "COMPOSE_FILE" in os.environ or not is_clear:
         return None
-    found = list(folders(os.path.join(state_path(), "runs"), os.path.realpath(os.curdir), _project(wanted)))
+    try:
+        found = list(folders(os.path.join(state_path(), "runs"), os.path.realpath(os.curdir), _project(wanted)))
+    except OSError:  # the folder was removed
+        return None
     return found[0] if len(found) == 1 else None
 
 
@@ -153,20 +160,6 @@ def ask(folder: str, words: list[str], timeout: float) -> Answer | None:
     finally:
         stream.close()
     return parsed(answer)
-
-
-def lines(stream: _socket.socket) -> Iterator[bytes]:
-    """The lines that a run sends until it closes the connection; the first has to come within the time limit."""
-    rest = b""
-    try:
-        while piece := stream.recv(1 << 16):
-            stream.settimeout(None)
-            *whole, rest = (rest + piece).split(b"\n")
-            yield from whole
-    except (ConnectionError, TimeoutError):
-        pass
-    finally:
-        stream.close()
 
 
 def _connected(folder: str, words: Iterable[str], timeout: float) -> _socket.socket | None:

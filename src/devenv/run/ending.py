@@ -47,13 +47,13 @@ class Fate(Enum):
 class End:
     """How a run ended. `failed`: by an error; `outcome` counts only without an error and without a signal.
 
-    `asked`: what `devenv down` wants to happen to the volumes, if it asked a keeper to end the run.
+    `policy`: what `devenv down` wants to happen to the volumes, if it asked a keeper to end the run.
     """
 
     ending: ShutdownSignals
     outcome: RunOutcome
     failed: bool
-    asked: VolumePolicy | None = None
+    policy: VolumePolicy | None = None
 
     @property
     def is_detached(self) -> bool:
@@ -73,7 +73,7 @@ class End:
         """Why the project is removed, for the event."""
         if sign := self.ending.signal:
             return sign.name.removeprefix("SIG")
-        return "error" if self.failed else "done" if self.asked is None else "down"
+        return "error" if self.failed else "done" if self.policy is None else "down"
 
     def exit_code(self, stopped: Stopped | None) -> int:
         """The exit code of `up`, if no error is raised."""
@@ -126,11 +126,11 @@ def _policy(options: UpOptions) -> VolumePolicy:
 
 async def _remove(context: Context, project: ActiveProject, end: End) -> Stopped:
     # A keeper follows others, which may have died in the middle of a create.
-    is_cut_off = project.compose.is_cut_off or (end.asked is not None and context.run.made.is_open)
+    is_cut_off = project.compose.is_cut_off or (end.policy is not None and context.run.made.is_open)
     work = teardown.Teardown(
         project.ledger,
         context.volume_transfer,
-        context.run.asked() or end.asked or _policy(context.options),
+        end.policy or context.run.asked() or _policy(context.options),
         teardown.CUT_OFF_SWEEPS if is_cut_off else 1,
         end.ending.hurry,
     )

@@ -137,13 +137,17 @@ class Run:
         with written(self._policy):
             private_files.replace(self._policy, policy.value)
 
+    @property
+    def wish(self) -> VolumePolicy | None:
+        """The policy that another command left for this run."""
+        with contextlib.suppress(OSError, ValueError, StateError):
+            return VolumePolicy(private_files.read(self._policy) or "")
+        return None
+
     def asked(self) -> VolumePolicy | None:
         """The policy that another command left for this run; it is removed."""
-        try:
-            policy = VolumePolicy(private_files.read(self._policy) or "")
-        except (OSError, ValueError, StateError):
-            return None
-        os.unlink(self._policy)
+        if (policy := self.wish) is not None:
+            os.unlink(self._policy)
         return policy
 
     def read(self) -> Ledger | None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock
 
 import anyio
@@ -16,8 +16,10 @@ from devenv.docker import endpoint
 from devenv.docker.endpoint import Endpoint
 from devenv.events import Event, Removed, Saved, Stopped, Stopping
 from devenv.keeper.ending import KeeperEnd
+from devenv.model.project import Hook, Moment, ProjectHook
 from devenv.run import client
 from devenv.run.active.feed import Feed
+from devenv.run.active.observe.observer import Observer
 from devenv.run.active.requests import Requests
 from devenv.run.active.settle import Effects
 from devenv.run.cleanup.guardian import Guardian
@@ -32,7 +34,9 @@ from support.active import Active, active
 from support.memory.client import MEMORY
 from support.memory.command import Guard
 from support.memory.machine import Machine, mounted
-from support.one_service import until
+
+if TYPE_CHECKING:
+    from _socket import socket
 
 pytestmark = pytest.mark.anyio
 FILES = {
@@ -40,6 +44,15 @@ FILES = {
     "variable": "name: ${NAME}\nservices: {}\n",
     "hooks": "name: shop\nservices: {}\nx-devenv: {hooks: {}}\n",
 }
+
+
+def lines(stream: socket) -> list[bytes]:
+    """All lines that were sent on the connection, which the other side has closed."""
+    content = b""
+    with contextlib.closing(stream):
+        while piece := stream.recv(1 << 16):
+            content += piece
+    return content.splitlines()
 
 
 @dataclass
@@ -55,32 +68,21 @@ class Kept:
         """The events that `down` with these arguments gets until the run has ended; None if it has to end it."""
         stream = client.begin_down([*arguments])
         assert stream is not None
-        if await self._is_refused(stream):
-            assert not self.end.asked.is_set()
-            assert [*client.lines(stream)] == []
+        await anyio.wait_readable(stream)
+        if not self.end.asked.is_set():
+            assert lines(stream) == []
             return None
         await self.end.carry_out(self.context, cast("Guardian", self.guard), self.run.project)
         self.hang_up()
-        messages = [message_of(line) for line in client.lines(stream)]
+        begin, *rest = lines(stream)
+        assert begin == b""
+        messages = map(message_of, rest)
         return [message.event for message in messages if isinstance(message, TimedEvent)]
 
     def hang_up(self) -> None:
         """Close the connection, as the end of the process does."""
         assert self.end._client is not None
         self.end._client.close()
-
-    async def _is_refused(self, stream: Any) -> bool:
-        refused = anyio.Event()
-
-        async def wait() -> None:
-            await anyio.wait_readable(stream)
-            refused.set()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wait)
-            await until(lambda: refused.is_set() or self.end.asked.is_set())
-            tasks.cancel_scope.cancel()
-        return refused.is_set()
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +133,7 @@ async def test_the_command_sees_how_the_run_ends(machine: Machine, detached: Kep
     assert run.read() is None
 
 
-async def test_a_run_that_ends_dies_with_its_keeper(detached: Kept) -> None:
+async def test_a_run_that_ends_has_the_guardian_of_a_run_in_the_foreground(detached: Kept) -> None:
     """Its guardian then removes the rest, as for a run in the foreground, and no command interrupts the keeper."""
     run = detached.context.run
     with run.lock.hold() as lock:
@@ -147,7 +149,7 @@ async def test_a_run_that_ends_dies_with_its_keeper(detached: Kept) -> None:
         second = client.begin_down([])
         assert second is not None
         await anyio.wait_readable(second)
-        assert [*client.lines(second)] == []
+        assert lines(second) == []
         await detached.end.carry_out(detached.context, cast("Guardian", detached.guard), detached.run.project)
     detached.hang_up()
     assert run.read() is None
@@ -170,11 +172,12 @@ async def test_the_command_decides_about_the_volumes(
     async with kept(machine, monkeypatch, keep_volumes=policy is not VolumePolicy.KEEP) as run:
         assert await run.asked(*words) is not None
         assert run.end.policy is policy
+        assert run.context.run.wish is None
     assert (set(machine.host.volumes) == {"shop_data"}) is (policy is VolumePolicy.KEEP)
     assert bool(Store.at_home().all()) is (policy in (VolumePolicy.SAVE, VolumePolicy.SNAPSHOT))
 
 
-@pytest.mark.parametrize("reason", ["engine", "context", "file", *FILES])
+@pytest.mark.parametrize("reason", ["engine", "context", "file", "lost", "hooks of the run", *FILES])
 async def test_the_command_ends_what_the_keeper_cannot_judge(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, detached: Kept, reason: str
 ) -> None:
@@ -188,6 +191,13 @@ async def test_the_command_ends_what_the_keeper_cannot_judge(
             monkeypatch.setattr(endpoint, "resolve", AsyncMock(return_value=Endpoint("unix:///elsewhere.sock")))
         case "file":
             compose_file.unlink()
+        case "lost":
+            monkeypatch.setattr(Observer, "is_engine_lost", True)
+        case "hooks of the run":
+            project, hook = detached.run.project, ProjectHook(Moment.BEFORE_DOWN, Hook(("true",)), where="x.yml:1")
+            about = replace(project.desired.project, hooks=(hook,))
+            loaded = replace(project.desired.loaded, project=about)
+            monkeypatch.setattr(project._current, "desired", replace(project.desired, loaded=loaded))
         case _:
             compose_file.write_text(FILES[reason])
     assert await detached.asked() is None

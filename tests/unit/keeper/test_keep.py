@@ -14,14 +14,20 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from devenv.compose.outline import Selection
 from devenv.docker import process
+from devenv.errors import StateError
 from devenv.keeper import keep
+from devenv.keeper.ending import KeeperEnd
 from devenv.keeper.keep import Keeper
 from devenv.model.containers import ProjectState
+from devenv.run.active.feed import Feed
 from devenv.run.active.reload import Reload
+from devenv.run.preload import UpOptions
+from devenv.signals import ShutdownSignals
 from devenv.state.identity import Place
 from devenv.state.kept import KeeperNote, note_of
-from devenv.state.ledger import Ledger
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 
 LEDGER = Ledger("shop", Place("/shop"), "engine", "unix:///e", None, began=5.0, pid=1, phase="detached")
@@ -110,6 +116,32 @@ def test_the_note_says_what_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPat
     assert [note and (note.synced, note.loaded) for note in notes] == [(8.0, 7.0), (10.0, 7.0), (20.0, 91.0)]
 
 
+def test_a_keeper_that_cannot_end_the_run_leaves_that_to_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that asked for the end is waiting; any other error is no reason to give up."""
+    tries = list[int]()
+
+    async def fail(keeper: Keeper, _: object) -> None:
+        tries.append(1)
+        if len(tries) == 2:
+            keeper._end.policy = VolumePolicy.SAVE
+        raise StateError("disk full")
+
+    async def no_pause(*_: object) -> None:
+        pass
+
+    async def work() -> None:
+        keeper = Keeper(run, 0)
+        keeper._feed = Feed(lambda _: None)
+        keeper._end = KeeperEnd(keeper._feed, ShutdownSignals())
+        with anyio.fail_after(5):
+            await keeper._go_on(UpOptions(Selection("/shop")))
+
+    monkeypatch.setattr(Keeper, "_keep", fail)
+    monkeypatch.setattr(Keeper, "_until_edited", no_pause)
+    anyio.run(work)
+    assert len(tries) == 2
+
+
 def test_a_keeper_that_got_the_lock_names_itself_in_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that passed it on may have died before it could."""
     monkeypatch.setattr(process, "record_children", lambda _: sys.exit())
@@ -117,6 +149,24 @@ def test_a_keeper_that_got_the_lock_names_itself_in_it(run: Run, monkeypatch: py
         with pytest.raises(SystemExit):
             anyio.run(Keeper(run, 0, os.dup(descriptor)).run)
         assert (run.lock.is_kept(), run.lock.holder()) == (True, os.getpid())
+
+
+def test_what_a_dead_keeper_left_is_ended_once_the_project_is_held(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, that could be the Compose of an `up` which has taken the run over."""
+    held = list[bool]()
+
+    async def end(path: str) -> None:
+        assert path == run.children
+        held.append(run.lock.is_kept())
+
+    monkeypatch.setattr(process, "end_recorded", end)
+    monkeypatch.setattr(process, "record_children", lambda _: sys.exit())
+    with pytest.raises(SystemExit):
+        anyio.run(Keeper(run, 0).run)
+    assert held == [True]
+    with run.lock.hold() as descriptor, pytest.raises(SystemExit):
+        anyio.run(Keeper(run, 0, os.dup(descriptor)).run)
+    assert held == [True]
 
 
 def test_an_inherited_lock_is_released_before_the_process_ends(run: Run) -> None:

@@ -225,4 +225,7 @@ async def _entered(stack: contextlib.ExitStack, run: Run) -> None:
             stack.enter_context(run.lock.hold(cleaning=True))
             return
         await anyio.sleep(0.1)
+    if run.lock.is_ending():
+        message = f"the run is still ending (pid {run.lock.holder()})"
+        raise StateError(message, hint="devenv ls   (shows when it has ended)")
     stack.enter_context(run.lock.hold(cleaning=True))

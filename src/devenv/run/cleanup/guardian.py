@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 READY = b"ready"
 START = "import sys; from devenv.run.cleanup.guardian import main; sys.exit(main(sys.argv))"
+IS_ENDING = "ending"
 BROKEN = 10.0  # minimum seconds until the next try if a try was killed
 LIMIT = 25 * 3600.0  # longer than the limit of the tries, in case each of them is killed
 LOOK_EVERY = 1.0  # seconds between checks whether another command has taken over the project
@@ -43,8 +44,8 @@ def main(argv: list[str]) -> int:
     os.close(ready)
     if os.read(lifeline, 1):
         return 0
-    if (words := argv[TERMINAL + 1 :]) and _tried(lambda _: _ending(argv[5]), "") is None:
-        _start_again(words, argv[5], time.monotonic() - began)
+    if (words := argv[TERMINAL + 1 :]) and _tried(lambda _: _ending(argv[5]), "") != (IS_ENDING, ""):
+        _start_again(words, time.monotonic() - began)
         return 0
     if argv[TERMINAL:]:
         _restore_terminal(argv[TERMINAL])
@@ -52,10 +53,10 @@ def main(argv: list[str]) -> int:
 
 
 def _ending(folder: str) -> str:
-    """Some text if the keeper that died was ending the run of the folder; else empty."""
+    """`IS_ENDING` if the keeper that died was ending the run of the folder; else empty."""
     from devenv.run.cleanup.recovery import is_up  # noqa: PLC0415 - a guardian that waits must stay small
 
-    return "0" if is_up(folder) else ""
+    return IS_ENDING if is_up(folder) else ""
 
 
 def _restore_terminal(terminal: str) -> None:
@@ -74,18 +75,18 @@ def again(words: list[str], lived: float) -> list[str] | None:
     return [*words[:-1], str(early)] if early <= 1 else None
 
 
-def _start_again(words: list[str], folder: str, lived: float) -> None:
-    """Start a keeper again that has died, once the child processes that it left have ended."""
+def _start_again(words: list[str], lived: float) -> None:
+    """Start a keeper again that has died; it ends the child processes that were left once it holds the project."""
     if (following := again(words, lived)) is None:
         _say("the keeper has died again: the containers stay, and files are not synced until `devenv up -d`")
     else:
-        _tried(lambda _: _started(following, folder), "")
+        _tried(lambda _: _started(following), "")
 
 
-def _started(words: list[str], folder: str) -> str:
-    from devenv.run.background import start_again  # noqa: PLC0415 - a guardian that waits must stay small
+def _started(words: list[str]) -> str:
+    from devenv.docker import process  # noqa: PLC0415 - a guardian that waits must stay small
 
-    start_again(words, folder)
+    process.detach(words, pass_fds=(), log=1)  # its log is our output
     return ""
 
 

@@ -110,7 +110,9 @@ async def attempt(
         if not is_first and (not _locked(run, stack, wait=LOOKED_AT) or _ledger(run, dead) is None):
             return False
         begun()
-        return bool((await finish(engine, run, emit, VolumePolicy.SAVE, "the devenv process died")).survivors)
+        # What was to be lost is saved: nobody sees what happens here.
+        policy = VolumePolicy.SAVE if run.wish in (None, VolumePolicy.DROP) else run.wish
+        return bool((await finish(engine, run, emit, policy, "the devenv process died")).survivors)
 
 
 def identity(run: Run) -> Dead | None:
@@ -122,7 +124,7 @@ def identity(run: Run) -> Dead | None:
 
 
 def is_up(folder: str) -> bool:
-    """Whether the run of the folder had a process with which it was to end."""
+    """Whether the ledger says that the run of the folder ends with its process."""
     return identity(Run(folder)) is not None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
 
+import anyio
 import pytest
 
 from devenv.cli import main
@@ -30,11 +31,11 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return run
 
 
-def keeper(*events: Event, more: bytes = b"") -> socket.socket:
+def keeper(*events: Event, begin: bytes = b"\n", more: bytes = b"") -> socket.socket:
     """A connection to a keeper that has sent these events and ended."""
     ours, its = socket.socketpair()
     with its:
-        its.sendall(b"".join(encoded(TimedEvent(1.0, event)) for event in events) + more)
+        its.sendall(begin + b"".join(encoded(TimedEvent(1.0, event)) for event in events) + more)
     return ours
 
 
@@ -42,8 +43,8 @@ def keeper(*events: Event, more: bytes = b"") -> socket.socket:
 def test_the_end_is_shown(
     commands: list[list[str]], capsys: pytest.CaptureFixture[str], survivors: tuple[str, ...], code: int
 ) -> None:
-    """In the chosen form; what this version does not know is left out."""
-    stream = keeper(*BEGIN, Stopped(survivors), more=b'{"event": "newer", "at": 1.0, "value": {}}\n{}\n')
+    """In the chosen form; what this version does not know is left out, and so is a line that was cut off."""
+    stream = keeper(*BEGIN, Stopped(survivors), more=b'{"event": "newer", "at": 1.0, "value": {}}\n{}\ncut')
     assert down.show(stream, ["down", "--output", "json"]) == code
     events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
     assert events == ["stopping", "removed", "stopped"]
@@ -51,7 +52,12 @@ def test_the_end_is_shown(
 
 
 @pytest.mark.parametrize(
-    "stream", [keeper, lambda: keeper(*BEGIN), lambda: keeper(more=b'2\n{"v": 1}\nerror: no such verb')]
+    "stream",
+    [
+        lambda: keeper(begin=b""),
+        lambda: keeper(*BEGIN),
+        lambda: keeper(begin=b"", more=b'2\n{"v": 1}\nerror: no such verb'),
+    ],
 )
 @pytest.mark.usefixtures("capsys")
 def test_the_command_goes_on_if_the_keeper_does_not(commands: list[list[str]], stream: object) -> None:
@@ -61,17 +67,35 @@ def test_the_command_goes_on_if_the_keeper_does_not(commands: list[list[str]], s
     assert commands == [["down", "-v"]]
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
 def test_ctrl_c_does_not_stop_the_keeper(
-    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    has_begun: bool,
 ) -> None:
-    """It is said that the run still ends."""
-
-    def interrupted(_: socket.socket) -> Iterator[bytes]:
-        yield encoded(TimedEvent(1.0, BEGIN[0]))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(client, "lines", interrupted)
-    with keeper() as stream:
-        assert down.show(stream, ["down"]) == 130
-    assert down.GOES_ON in capsys.readouterr().out
+    """It is said that the run still ends, if it does."""
+    monkeypatch.setattr(down, "message_of", raises(KeyboardInterrupt))
+    monkeypatch.setattr(anyio, "wait_readable", anyio.wait_readable if has_begun else raises(KeyboardInterrupt))
+    assert down.show(keeper(BEGIN[0]), ["down"]) == 130
+    assert (down.GOES_ON in capsys.readouterr().out) is has_begun
     assert commands == []
+
+
+def raises(error: type[BaseException]) -> Callable[..., object]:
+    """A function that raises the error."""
+
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
+
+
+def test_a_keeper_that_hangs(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command does not wait long for its first word."""
+    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    ours, its = socket.socketpair()
+    with its:
+        assert down.show(ours, ["down"]) == 3
+    assert commands == [["down"]]

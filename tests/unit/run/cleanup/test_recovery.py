@@ -29,9 +29,10 @@ from devenv.run.cleanup.remains import (
     write_note,
 )
 from devenv.state.identity import Place, VolumeRecord
-from devenv.state.ledger import Ledger
+from devenv.state.ledger import Ledger, VolumePolicy
 from devenv.state.run_dir import Run
 from devenv.ui.tables import status as lines
+from devenv.volumes.store import Store
 from support.memory.client import MEMORY
 from support.memory.faults import Fault
 from support.memory.machine import Command, Machine, Site, mounted, shown
@@ -196,6 +197,25 @@ async def test_next_try_finishes_after_an_engine_loss(machine: Machine, shop: Si
     contents: list[bytes | None] = []
     await machine.run_up(shop, then=lambda: contents.append(machine.docker.read("shop_data", "x")))
     assert contents == [b"kept"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "is_kept", "is_saved"),
+    [(VolumePolicy.KEEP, True, False), (VolumePolicy.DROP, False, True), (VolumePolicy.SNAPSHOT, False, True)],
+)
+async def test_a_guardian_does_what_was_asked_of_the_run(
+    machine: Machine, shop: Site, wish: VolumePolicy, is_kept: bool, is_saved: bool
+) -> None:
+    """A volume that is to stay stays; one that was to be lost is saved, since nobody sees what happens."""
+    async with anyio.create_task_group() as tasks:
+        dead = await machine.up(shop, tasks=tasks)
+        machine.docker.write("shop_data", "x", b"kept")
+        await dead.killed()
+    assert dead.guard is not None
+    dead.guard.run.ask(wish)
+    await machine.guard(dead)
+    assert (machine.host.containers, "shop_data" in machine.host.volumes) == ({}, is_kept)
+    assert bool(Store.at_home().all()) is is_saved
 
 
 async def _dead_with_guardian(machine: Machine, shop: Site, reason: str) -> Run:
