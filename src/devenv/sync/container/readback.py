@@ -27,7 +27,7 @@ from devenv.tasks import each
 
 BATCH = 1 << 20  # bytes to collect before a worker thread is woken
 TRIES = 3
-AT_ONCE = 4  # archives: on a slow line, each costs a round trip
+AT_ONCE = 4  # archives on a slow line, where each costs a round trip
 MOST_LINKS = 8  # maximum number of links followed in place of one folder
 LOOP = re.compile("(?i)too many (links|levels)")  # the engine's error about a path
 CUT = "it kept changing while it was read"
@@ -74,7 +74,9 @@ async def look(
     is synced. `given` are all names of the journal, if they are known: other files are as the image has them.
     """
     reading = _Reading(syncs, placed, unwanted, given)
-    source, at_once = _Source(engine, container_id, anyio.Lock()), anyio.Semaphore(AT_ONCE)
+    # The engine sends the archives of a container one after the other: behind a large one, it seems not to answer.
+    at_once = anyio.Semaphore(AT_ONCE if engine.endpoint.machine else 1)
+    source = _Source(engine, container_id, anyio.Lock())
 
     async def read(root: str) -> None:
         async with at_once:

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from devenv.docker.client import Engine
+from devenv.docker.endpoint import Endpoint
 from devenv.docker.transport import CallError
 from devenv.model.project import Action, Project, Service, WatchRule
 from devenv.sync import once
@@ -38,12 +41,18 @@ class Box:
         self.read: list[str] = []
         self.spoil: Callable[[bytes], bytes] = lambda data: data
         self.archive = SimpleNamespace(save=self.save)
+        self.endpoint = Endpoint("unix:///e")
+        self.at_once, self.most = 0, 0  # reads
         watch = WatchRule(str(self.host), Action.SYNC, target)
         self.bound = rules.bind(Project("p", str(folder), (), (Service("web", watch=(watch,)),)), {})
 
     async def save(self, _: str, path: str, take: Any) -> None:
         """The archive of a path: a link itself, unless the path ends in a slash."""
         self.read.append(path)
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await anyio.lowlevel.checkpoint()
+        self.at_once -= 1
         real = self.real(path.rstrip("/"))
         if path.endswith("/") and real.is_symlink():
             real = self.real(posixpath.join(posixpath.dirname(path.rstrip("/")), os.readlink(real)))
@@ -277,3 +286,15 @@ async def test_folders_behind_a_link_are_not_known(box: Box) -> None:
     seen = await box.compared()
     assert seen.different == ()
     assert seen.folders == {"/app/empty"}
+
+
+@pytest.mark.parametrize(("host", "is_together"), [("unix:///e", False), ("ssh://far", True)])
+async def test_archives_are_read_one_after_the_other(box: Box, host: str, is_together: bool) -> None:
+    """Unless each costs a round trip: the engine waits for a large archive before it begins the next one."""
+    box.endpoint = Endpoint(host)
+    names = [f"/app/{number}/.devenv-p-1~" for number in range(4)]
+    for name in names:
+        box.real(name).parent.mkdir()
+        box.real(name).touch()
+    await box.compared(*names)
+    assert (box.most > 1) is is_together
