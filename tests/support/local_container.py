@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
+from devenv.docker.endpoint import Endpoint
 from devenv.docker.exchange import Body
 from devenv.docker.transport import CallError
 from devenv.model.containers import Container
@@ -87,6 +88,7 @@ class LocalContainer(LocalEngine):
     def __init__(self, argv: list[str], user_argv: list[str] | None = None) -> None:
         super().__init__(argv)
         self.user_argv = user_argv or argv
+        self.endpoint = Endpoint("unix:///local")
         self.archived: list[str] = []
         self.on_put: Callable[[], None] = lambda: None
 
