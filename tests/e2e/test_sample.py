@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 
 from support import cli
 from support import docker_cli as docker
-from support.browser import TodoPage, reload_run, show_run
+from support.browser import LoadedPage, TodoPage, reload_run, show_run
 from support.cli import Devenv
 from support.stack import Stack, copy_sample, free_port, unique_name
 
@@ -262,10 +262,13 @@ def test_phpmyadmin_is_at_db_localhost(sample: Sample, browser: Browser) -> None
     """With the profile `tools`, the host name db.localhost shows the app's database in phpMyAdmin."""
     page = browser.new_page()
 
-    page.goto(f"http://db.localhost:{sample.port}/")
+    LoadedPage(
+        page,
+        f"http://db.localhost:{sample.port}/",
+        page.get_by_role("link", name="todo", exact=True).first.is_visible,
+    )
 
-    expect(page).to_have_title(re.compile("phpMyAdmin"), timeout=EDIT_TIMEOUT * 1000)
-    expect(page.get_by_role("link", name="todo", exact=True).first).to_be_visible(timeout=EDIT_TIMEOUT * 1000)
+    expect(page).to_have_title(re.compile("phpMyAdmin"))
     page.close()
 
 

@@ -19,11 +19,12 @@ UNDER_WAY = 2.0  # seconds that a request may take in the backend
 CUT_OFF = "net::ERR_NETWORK_CHANGED"
 
 
-class TodoPage:
-    """The todo app, open in a tab."""
+class LoadedPage:
+    """A page in a tab, which is loaded again if Chromium drops a request before `is_shown`."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, is_shown: Callable[[], bool]) -> None:
         self.page = page
+        self._is_shown = is_shown
         self._cut_off = False
         page.on("requestfailed", self._note_failure)
         self._load(lambda: page.goto(url))
@@ -33,23 +34,7 @@ class TodoPage:
         self._load(self.page.reload)
 
     def _load(self, load: Callable[[], object]) -> None:
-        """Load until the page shows todos or says that there are none; again if Chromium dropped a request."""
-        self._repeat(load, self.page.get_by_role("status").is_visible)
-
-    def _act(self, act: Callable[[], object], done: Callable[[], bool]) -> None:
-        """Act as a user does; again if Chromium dropped the request and the reloaded page lacks its effect."""
-
-        def again() -> None:
-            self.reload()
-            end = time.monotonic() + UNDER_WAY
-            while not done():  # the dropped request may have reached the backend, which is still at work on it
-                if time.monotonic() >= end:
-                    act()
-                    return
-                self.page.wait_for_timeout(50)
-                self._load(self.page.reload)
-
-        self._repeat(act, done, again)
+        self._repeat(load, self._is_shown)
 
     def _repeat(
         self, act: Callable[[], object], done: Callable[[], bool], again: Callable[[], object] | None = None
@@ -73,6 +58,28 @@ class TodoPage:
 
     def _note_failure(self, request: Request) -> None:
         self._cut_off = self._cut_off or request.failure == CUT_OFF
+
+
+class TodoPage(LoadedPage):
+    """The todo app, open in a tab. It is loaded when it shows todos or says that there are none."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        super().__init__(page, url, page.get_by_role("status").is_visible)
+
+    def _act(self, act: Callable[[], object], done: Callable[[], bool]) -> None:
+        """Act as a user does; again if Chromium dropped the request and the reloaded page lacks its effect."""
+
+        def again() -> None:
+            self.reload()
+            end = time.monotonic() + UNDER_WAY
+            while not done():  # the dropped request may have reached the backend, which is still at work on it
+                if time.monotonic() >= end:
+                    act()
+                    return
+                self.page.wait_for_timeout(50)
+                self._load(self.page.reload)
+
+        self._repeat(act, done, again)
 
     @property
     def heading(self) -> Locator:
