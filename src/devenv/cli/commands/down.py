@@ -6,6 +6,7 @@ The keeper is asked before most modules are imported. `up.down` is the command f
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class KeeperView:
 
     async def _lines(self) -> AsyncIterator[bytes]:
         """The lines that the keeper sends, of which the first has to come within the time limit."""
-        rest, patience = b"", float(client.PATIENCE)
+        rest, patience = b"", client.PATIENCE
         self.stream.setblocking(False)
         with contextlib.suppress(ConnectionError, TimeoutError):
             while True:
@@ -54,7 +55,7 @@ class KeeperView:
                     await anyio.wait_readable(self.stream)
                 if not (piece := self.stream.recv(1 << 16)):
                     return
-                patience = float("inf")
+                patience = math.inf
                 *whole, rest = (rest + piece).split(b"\n")
                 for line in whole:
                     yield line
